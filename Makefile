@@ -56,8 +56,8 @@ research: $(READY) #-- a parameter search and a backtest on made-up data, with r
 sim: $(READY) #-- the whole system simulated, crashes and faults included (SEED=7 or SEEDS=1..100)
 	@$(BIN)/arb sim --seeds $(or $(SEEDS),$(SEED))
 
-chaos: $(READY) #-- random faults on the stack in containers, and whether the books agree after them (FAULTS=30 SEED=7)
-	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),30) --seed $(SEED)
+chaos: $(READY) #-- random faults on the stack in containers, and whether the books agree after them (FAULTS=30 SEED=7 REDIS=single)
+	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),30) --seed $(SEED) --redis $(or $(REDIS),sentinel)
 
 venues: $(READY) #-- simulated exchanges alone, for any client (PORT=8090 SEED=7)
 	@$(BIN)/arb run venuesim --port $(PORT) --seed $(SEED)

@@ -27,6 +27,13 @@ OPERATOR = "operator"
 USERS = (*SERVICE_NAMES, OPERATOR)
 HEALTH = "health"
 """May ask whether Redis is up, without a password, and nothing else."""
+REPLICA, WATCHER = "replica", "watcher"
+"""A server of a group as it follows the primary, and a Sentinel as it commands both."""
+GROUP_RULES = {
+    REPLICA: "resetkeys resetchannels -@all +psync +replconf +ping",
+    WATCHER: "resetkeys allchannels -@all +multi +slaveof +ping +exec +subscribe +config|rewrite "
+    "+role +publish +info +client|setname +client|kill +script|kill",
+}
 FILE = Path(__file__).parent / "redis" / "users.acl"
 
 CONNECT = "-@all +auth +hello +ping +client|setname +client|id +select"
@@ -95,7 +102,8 @@ def render(digests: Mapping[str, str] | None = None) -> str:
     """Return the ACL file.
 
     Args:
-        digests: User -> SHA-256 of the password in hex; without it the file cannot be loaded.
+        digests: User -> SHA-256 of the password in hex; without it the file cannot be loaded. Where
+            it names users of a group with Sentinel, they are added.
     """
     lines = [
         # Nobody can be this user, but Redis is: it replays transactions of the append-only file as
@@ -108,6 +116,9 @@ def render(digests: Mapping[str, str] | None = None) -> str:
         rules = rules_of_operator() if user == OPERATOR else rules_of(user)
         words = [f"user {user} on #{digest} resetkeys resetchannels", *filter(None, rules)]
         lines.append(" ".join(words))
+    for user, rules in GROUP_RULES.items():
+        if digests and user in digests:
+            lines.append(f"user {user} on #{digests[user]} {rules}")
     return "\n".join(lines) + "\n"
 
 

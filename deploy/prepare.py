@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.acl import USERS, render
+from deploy.acl import HEALTH, REPLICA, USERS, WATCHER, render
 from shared.bus.keys import new_key
 from shared.config import parse_config
 from shared.errors import ConfigError
@@ -40,6 +40,10 @@ CHOICE = RUN / "config" / "choice"
 CHOSEN_FOR_S = 600.0
 """A note of the demo's profile older than this is of a start that was broken off."""
 REDIS_SOCKET = Path("/run/redis/redis.sock")
+CLIENT = "arb"
+"""Who asks the Sentinels, and the name of the service that they watch."""
+ASK = "+sentinel|get-master-addr-by-name +sentinel|master"
+DOWN_AFTER_MS = 3_000
 INSTEAD = {
     DEMO: "repeat this with --profile demo, or stop it first: docker compose --profile demo down",
     GIVEN: "repeat this without --profile demo, or stop it first: docker compose down",
@@ -77,9 +81,49 @@ def write_signing_keys() -> None:
                 write(path, text, 0o400)
 
 
-def write_acl() -> None:
+def group_password(name: str) -> str:
+    """Return a password of servers and Sentinels among themselves, made on first use."""
+    path = RUN / "acl" / f"{name}_password"
+    if not path.exists():
+        write(path, secrets.token_urlsafe(PASSWORD_BYTES) + "\n", 0o400)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def write_group(first: str) -> None:
+    """Write what Redis' servers and Sentinels need of each other (deploy/failover.yml).
+
+    Args:
+        first: The address of the primary at the very first start.
+    """
+    login = f"masteruser {REPLICA}\nmasterauth {group_password(REPLICA)}\n"
+    write(RUN / "acl" / "replication.conf", login, 0o444)
+    peer, client = group_password("peer"), group_password("client")
+    lines = [
+        "port 26379",
+        "user default off",
+        f"user peer on >{peer} allchannels +@all",
+        f"user {CLIENT} on >{client} -@all +auth +hello +ping +client|setname {ASK}",
+        f"user {HEALTH} on nopass -@all +auth +hello +ping +sentinel|get-master-addr-by-name",
+        "sentinel sentinel-user peer",
+        f"sentinel sentinel-pass {peer}",
+        f"sentinel monitor {CLIENT} {first} 6379 2",
+        f"sentinel auth-user {CLIENT} {WATCHER}",
+        f"sentinel auth-pass {CLIENT} {group_password(WATCHER)}",
+        f"sentinel down-after-milliseconds {CLIENT} {DOWN_AFTER_MS}",
+        f"sentinel failover-timeout {CLIENT} 10000",
+        f"sentinel parallel-syncs {CLIENT} 2",
+    ]
+    write(RUN / "acl" / "sentinel.conf", "\n".join(lines) + "\n", 0o444)
+    for user in USERS:
+        write(RUN / "secrets" / user / "redis_sentinel_password", client + "\n", 0o400)
+
+
+def write_acl(*, is_group: bool) -> None:
     """Write Redis' users; the file holds digests, not passwords."""
-    digests = {user: hashlib.sha256(password_of(user).encode()).hexdigest() for user in USERS}
+    passwords = {user: password_of(user) for user in USERS}
+    if is_group:
+        passwords |= {user: group_password(user) for user in (REPLICA, WATCHER)}
+    digests = {user: hashlib.sha256(each.encode()).hexdigest() for user, each in passwords.items()}
     write(RUN / "acl" / "users.acl", render(digests), 0o444)
 
 
@@ -157,7 +201,10 @@ def main(arguments: Sequence[str] = ()) -> int:
             return 0
         choice = take_choice()
         host = os.environ.get("ARB_DEMO_HOST", "") if choice == DEMO else ""
-        write_acl()
+        first = os.environ.get("ARB_REDIS_FIRST", "")
+        write_acl(is_group=bool(first))
+        if first:
+            write_group(first)
         write_signing_keys()
         write_venue_keys(host, os.environ.get("ARB_VENUES", "").split())
         chosen = write_config(choice)

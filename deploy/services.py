@@ -16,6 +16,7 @@ from shared.venues.registry import ADAPTERS, EVERY, load_simulated
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
+FAILOVER = ROOT / "deploy" / "failover.yml"
 DEMO = ROOT / "deploy" / "demo.toml"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 SYSTEMD = ROOT / "deploy" / "systemd"
@@ -50,6 +51,18 @@ def compose_service(spec: ServiceSpec) -> list[str]:
         f"    volumes: [{mounts}, secret-{spec.name}:/run/arb/secret:ro]",
         "",
     ]
+
+
+def failover_service(spec: ServiceSpec) -> str:
+    """Return what a service's section has besides where it follows the primary of a group."""
+    reaches = "" if spec.network is Network.VENUES else "network_mode: !reset null, "
+    reaches += "networks: [redis]"
+    return f"  {spec.name}: {{environment: *environment, {reaches}, depends_on: *needs}}"
+
+
+def failover(text: str) -> str:
+    """Return the file of compose with a group of Redis with the services of the table."""
+    return with_region(text, "services", [failover_service(spec) for spec in ALL_SERVICES])
 
 
 def venue_keys(adapter: str) -> list[str]:
@@ -151,6 +164,7 @@ def signing_drop_in(spec: ServiceSpec) -> str:
 def generated() -> dict[Path, str]:
     """Return every file that follows the table, as it is to be."""
     edits = {COMPOSE: compose, DOCKERFILE: dockerfile, TARGET: target, DEMO: demo}
+    edits[FAILOVER] = failover
     files = {path: edit(path.read_text(encoding="utf-8")) for path, edit in edits.items()}
     for spec in ALL_SERVICES:
         if spec.needs:

@@ -178,5 +178,5 @@ class ComposeStack:
         """Kill a service's process from within: ``docker kill`` would not be undone."""
         self.compose("exec", "-T", service, "python", "-c", KILL, service, check=False)
 
-    def kill_redis(self) -> None:
-        self.compose("exec", "-T", "redis", "sh", "-c", KILL_REDIS, check=False)
+    def kill_redis(self, service: str = "redis") -> None:
+        self.compose("exec", "-T", service, "sh", "-c", KILL_REDIS, check=False)

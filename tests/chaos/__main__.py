@@ -12,24 +12,33 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.drill import Report, run
-from tests.chaos.faults import ChaosStack
+from tests.chaos.faults import ChaosStack, GroupStack
 from tests.support import ROOT
 
 PROJECT = "arbstream-chaos"
-FILES = os.pathsep.join((str(ROOT / "docker-compose.yml"), str(ROOT / "tests/chaos/compose.yml")))
+FILES = ("docker-compose.yml", "tests/chaos/compose.yml")
+GROUP_FILE = "deploy/failover.yml"
 
 
 @contextmanager
-def stack_up() -> Iterator[ChaosStack]:
-    """Bring a stack of its own up; take it down with its volumes."""
+def stack_up(*, with_sentinel: bool = False) -> Iterator[ChaosStack]:
+    """Bring a stack of its own up; take it down with its volumes.
+
+    Args:
+        with_sentinel: With a group of Redis instead of one.
+    """
+    files = (*FILES, GROUP_FILE) if with_sentinel else FILES
     os.environ.update(
-        COMPOSE_PROJECT_NAME=PROJECT, COMPOSE_FILE=FILES, ARB_REDIS_PORT="0", ARB_LEDGER="yes"
+        COMPOSE_PROJECT_NAME=PROJECT,
+        COMPOSE_FILE=os.pathsep.join(str(ROOT / name) for name in files),
+        ARB_REDIS_PORT="0",
+        ARB_LEDGER="yes",
     )
     os.environ.pop("ARB_TOML", None)
     ChaosStack.compose("down", "--volumes", "--timeout", "5")
     try:
         ChaosStack.compose("up", "--build", "--detach")
-        yield ChaosStack()
+        yield GroupStack() if with_sentinel else ChaosStack()
     finally:
         ChaosStack.compose("down", "--volumes", "--timeout", "5", check=False)
 
@@ -53,9 +62,16 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=30, help="how many (30)")
     parser.add_argument("--seed", type=int, default=1, help="of their choice (1)")
     parser.add_argument("--pause-s", type=float, default=4.0, help="trading between two (4)")
+    parser.add_argument(
+        "--redis",
+        choices=("sentinel", "single"),
+        default="sentinel",
+        help="three with Sentinel, and fail-overs; or one (sentinel)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    with stack_up() as stack, tempfile.TemporaryDirectory() as directory:
+    up = stack_up(with_sentinel=options.redis == "sentinel")
+    with up as stack, tempfile.TemporaryDirectory() as directory:
         report = run(stack, options.faults, options.seed, options.pause_s, Path(directory))
     if options.json:
         print(json.dumps(report.as_json()))

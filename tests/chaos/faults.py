@@ -8,14 +8,20 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
+import redis
+
+from shared.messages.control import CommandKind
 from shared.services import USUAL_SERVICES as SERVICES
 from shared.venues.registry import ADAPTERS
 from tests.compose_stack import ComposeStack
+from tests.support import eventually_sync
 
 RECORDER, SIMULATION = "recorder", "venuesim"
 ATTEMPTS, ATTEMPT_S = 10, 1.0
+FAIL_OVER_S = 60
+"""Sentinel needs some seconds; a busy machine more."""
 TO_VENUES = ("ingestor", "executor")
 """Services with a way to the venues."""
 FILL_DISK = """
@@ -38,6 +44,7 @@ class ChaosStack(ComposeStack):
     """The demo with a recorder that keeps a ledger."""
 
     profiles = ("demo", "record")
+    servers: tuple[str, ...] = ("redis",)
 
     def docker(self, *arguments: str) -> None:
         """Run a command of Docker; again where a container is just starting."""
@@ -57,6 +64,55 @@ class ChaosStack(ComposeStack):
         """The network to the venues, by its name in Docker."""
         networks = self.container(SIMULATION)["NetworkSettings"]["Networks"]
         return next(iter(networks))
+
+
+class GroupStack(ChaosStack):
+    """The same with a group of Redis, whose primary Sentinel names (deploy/failover.yml)."""
+
+    servers = ("redis", "redis-2", "redis-3")
+
+    @classmethod
+    @cache
+    def address(cls, service: str) -> str:
+        """Of a container; it stays, because Sentinel names servers by it."""
+        networks = cls.container(service)["NetworkSettings"]["Networks"].values()
+        return next(str(network["IPAMConfig"]["IPv4Address"]) for network in networks)
+
+    @classmethod
+    def primary(cls) -> str:
+        """The service that is the primary."""
+        ask = ("--user", "health", "--pass", "", "--no-auth-warning", "--raw")
+        ask += ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "arb")
+        told = cls.compose("exec", "-T", "redis-sentinel", "redis-cli", "-p", "26379", *ask)
+        return next(name for name in cls.servers if cls.address(name) == told.split()[0])
+
+    @classmethod
+    def client(cls, user: str, password: str) -> redis.Redis:
+        return redis.Redis(
+            host=cls.address(cls.primary()),
+            username=user,
+            password=password,
+            protocol=2,
+            socket_timeout=5,
+            retry=None,
+        )
+
+    def say(self, kind: CommandKind) -> None:
+        """Say it to the primary of now; the one of before only repeats it."""
+        self._reconnect()
+        super().say(kind)
+
+    def replace_primary(self) -> None:
+        """Kill the primary's container for good, and start it once another has taken over."""
+        before = self.primary()
+        name = self.container_name(before)
+        self.docker("kill", name)
+        try:
+            eventually_sync(
+                lambda: self.primary() != before, timeout_s=FAIL_OVER_S, what="another primary"
+            )
+        finally:
+            self.docker("start", name)
 
 
 @dataclass
@@ -89,7 +145,8 @@ def draw(stack: ChaosStack, chance: random.Random) -> Fault:
     """Return the next fault."""
     often = (_kill, _kill, _kill, _pause, _pause, _venue, _venue, _venue)
     rarely = (_cut_off, _kill_redis, _pause_redis, _kill_venues, _restart, _fill_disk)
-    return chance.choice((*often, *rarely))(stack, chance)
+    of_groups = (_fail_over, _fail_over) if isinstance(stack, GroupStack) else ()
+    return chance.choice((*often, *rarely, *of_groups))(stack, chance)
 
 
 def _kill(stack: ChaosStack, chance: random.Random) -> Fault:
@@ -124,7 +181,14 @@ def _cut_off(stack: ChaosStack, chance: random.Random) -> Fault:
 
 
 def _kill_redis(stack: ChaosStack, chance: random.Random) -> Fault:
-    return Fault("kill -9", "redis", stack.kill_redis)
+    target = chance.choice(stack.servers)
+    return Fault("kill -9", target, partial(stack.kill_redis, target))
+
+
+def _fail_over(stack: ChaosStack, chance: random.Random) -> Fault:
+    """The primary's machine is lost while everybody writes, and comes back later."""
+    assert isinstance(stack, GroupStack)
+    return Fault("fail-over", stack.primary(), stack.replace_primary)
 
 
 def _kill_venues(stack: ChaosStack, chance: random.Random) -> Fault:
@@ -133,10 +197,11 @@ def _kill_venues(stack: ChaosStack, chance: random.Random) -> Fault:
 
 
 def _pause_redis(stack: ChaosStack, chance: random.Random) -> Fault:
-    name = stack.container_name("redis")
+    target = chance.choice(stack.servers)
+    name = stack.container_name(target)
     return Fault(
         "freeze",
-        "redis",
+        target,
         partial(stack.docker, "pause", name),
         partial(stack.docker, "unpause", name),
         seconds=chance.uniform(0.5, 4.0),
@@ -145,7 +210,7 @@ def _pause_redis(stack: ChaosStack, chance: random.Random) -> Fault:
 
 def _restart(stack: ChaosStack, chance: random.Random) -> Fault:
     """Restart as an upgrade does: SIGTERM, drain, start."""
-    target = chance.choice((*SERVICES, RECORDER, SIMULATION, "redis"))
+    target = chance.choice((*SERVICES, RECORDER, SIMULATION, *stack.servers))
     return Fault("restart", target, partial(stack.compose, "restart", target))
 
 

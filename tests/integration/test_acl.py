@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy.acl import FILE, HEALTH, OPERATOR, USERS, keys, render
+from deploy.acl import (
+    FILE,
+    GROUP_RULES,
+    HEALTH,
+    OPERATOR,
+    REPLICA,
+    USERS,
+    WATCHER,
+    keys,
+    render,
+)
 from services.recorder.ledger import FOLLOWED
 from shared.bus.opening import open_bus
 from shared.bus.port import Input
@@ -181,3 +191,14 @@ def test_patterns_cover_every_shard() -> None:
     for spec in ALL:
         pattern = keys(spec).replace("*", "3")
         assert pattern == spec.key(3)
+
+
+def test_a_group_has_two_users_more_and_nobody_else_their_rights() -> None:
+    """Servers follow the primary and Sentinels command both: only where there is a group."""
+    digests = {user: hashlib.sha256(user.encode()).hexdigest() for user in (*USERS, *GROUP_RULES)}
+    text = render(digests)
+    lines = {line.split()[1]: line for line in text.splitlines()}
+    assert set(lines) == {"default", HEALTH, *USERS, REPLICA, WATCHER}
+    assert {name for name, line in lines.items() if "+psync" in line} == {REPLICA}
+    assert {name for name, line in lines.items() if "+slaveof" in line} == {WATCHER}
+    assert not {REPLICA, WATCHER} & {line.split()[1] for line in render().splitlines()}
