@@ -13,6 +13,7 @@ from shared.domain.inventory import Target
 from shared.domain.rebalance_steps import TransferWay
 from shared.errors import ConfigError
 from shared.messages.bounds import ASSET
+from shared.messages.inventory import PLACES_MAX
 
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
@@ -92,6 +93,11 @@ def check_inventory(config: Config, where: str) -> None:
                 f"{place}: {target.asset} at {target.venue} has a target already; give it one"
             )
         seen.add((target.venue, target.asset))
+    if len(inventory.targets) > PLACES_MAX:
+        raise ConfigError(
+            f"{where}: inventory.targets: there are {len(inventory.targets)}; give {PLACES_MAX} at "
+            "most"
+        )
     for asset in sorted({target.asset for target in inventory.targets}):
         _check_shares([each for each in inventory.targets if each.asset == asset], where)
     for number, transfer in enumerate(inventory.transfers, start=1):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from shared.messages import arb, control, execution, market, raw, restated, rounds
+from shared.messages import arb, control, execution, inventory, market, raw, restated, rounds
 from shared.messages.base import Message
 from shared.services import readers_of
 
@@ -45,7 +45,9 @@ def _by_funding(message: Any) -> str:
 
 
 def _by_round(message: Any) -> str:
-    return message.key if isinstance(message, rounds.StrategyPosition) else ""
+    if isinstance(message, rounds.StrategyPosition):
+        return message.key
+    return "inventory" if isinstance(message, inventory.InventoryTold) else ""
 
 
 def _by_signal(message: Any) -> str:
@@ -269,7 +271,7 @@ RISK_EVENT = StreamSpec(
 )
 RISK_POSITION = StreamSpec(
     name="risk.position",
-    types=(rounds.StrategyPosition, rounds.RoundsTold),
+    types=(rounds.StrategyPosition, rounds.RoundsTold, inventory.InventoryTold),
     producer="risk",
     delivery=Delivery.LATEST,
     format=Format.JSON,

@@ -31,6 +31,7 @@ from services.risk.checkpoint import (
 )
 from services.risk.decider import Decider
 from services.risk.exposure import DAY_NS, Ledger
+from services.risk.inventory_limits import inventory_limits
 from services.risk.losses import LossWatch
 from services.risk.market import LatestBooks
 from services.risk.report import ledger_gauges, risk_report
@@ -92,7 +93,7 @@ class RiskEngine:
         self._state, self._writer, self._market = RiskState(), CheckpointWriter(), LatestBooks()
         self._loss_watch = LossWatch(config.risk, self._market, self._writer)
         self._stops = RoundStops(self._market, config.risk.book_age_ms_max)
-        self._reports = RoundReports(self._stops, self._venues)
+        self._reports = RoundReports(self._stops, self._venues, inventory_limits(config))
         self._has_started, self._ts_report_ns = False, 0
         self.take_ledger(opened)
         self._counters = dict.fromkeys(_COUNTERS, 0)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from services.risk.decision_context import DecisionContext
-from services.risk.exposure import ZERO
+from services.risk.exposure import ZERO, Ledger
 from services.risk.inventory_costs import CostTerms, inventory_cost, share_bps
 from services.risk.reasons import Denial, DenyReason, deny
 from shared.config_inventory import targets_of, transfer_ways
@@ -22,6 +22,7 @@ from shared.domain.asset_paths import flow_of
 from shared.domain.inventory import Band, Target, VenueAsset, band_of, plain
 from shared.domain.rounding import exact
 from shared.domain.skew import Change, SkewLimits, skew_of
+from shared.messages.inventory import InventoryTold, PlaceHeld
 
 _MS = 1_000_000
 
@@ -67,6 +68,29 @@ def inventory_limits(config: Config) -> InventoryLimits | None:
     )
 
 
+def inventory_told(limits: InventoryLimits, ledger: Ledger, now_ns: int) -> InventoryTold:
+    """Return what every place holds, for the strategies that trade from it."""
+    places = []
+    for (venue, asset), target in limits.targets.items():
+        held, band = ledger.available(venue, asset), _band(ledger, limits, target, now_ns)
+        if held is not None and band is not None:
+            place = PlaceHeld(
+                venue=venue,
+                asset=asset,
+                held=held,
+                low=band.low,
+                target=band.target,
+                high=band.high,
+            )
+            places.append(place)
+    return InventoryTold(
+        ts_ns=now_ns,
+        charge_bps_max=limits.skew.charge_bps_max,
+        reward_bps_max=limits.skew.reward_bps_max,
+        places=places,
+    )
+
+
 def inventory(context: DecisionContext) -> Denial | None:
     """What a plan takes from a venue leaves it within its band, and pays for what it empties."""
     limits = context.inventory
@@ -77,7 +101,10 @@ def inventory(context: DecisionContext) -> Denial | None:
         target = limits.targets.get(place)
         if target is None or not moved:
             continue
-        before, band = context.ledger.available(*place), _band(context, limits, target)
+        before, band = (
+            context.ledger.available(*place),
+            _band(context.ledger, limits, target, context.now_ns),
+        )
         if before is not None and band is not None:
             changes.append(Change(place, band, before, before + moved))
         elif moved < 0:
@@ -149,14 +176,14 @@ def _moved(context: DecisionContext) -> dict[VenueAsset, Decimal]:
     return moved
 
 
-def _band(context: DecisionContext, limits: InventoryLimits, target: Target) -> Band | None:
+def _band(ledger: Ledger, limits: InventoryLimits, target: Target, now_ns: int) -> Band | None:
     """Return a target in units; ``None`` while what it depends on is not known, or too old."""
     total = ZERO
     for place in limits.targets if target.is_share else (target.venue_asset,):
         if place[1] != target.asset:
             continue
-        known = context.ledger.balances.get(place[0])
-        if known is None or context.now_ns - known.ts_ns > limits.age_ns_max:
+        known = ledger.balances.get(place[0])
+        if known is None or now_ns - known.ts_ns > limits.age_ns_max:
             return None
         total += known.free.get(target.asset, ZERO)
     return band_of(target, total)

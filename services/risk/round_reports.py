@@ -1,4 +1,4 @@
-"""Risk's messages about rounds: on change, every second, and when one is reopened. Pure."""
+"""Risk's messages about rounds, and what venues hold: on change, and every second. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Container
 from decimal import Decimal
 
 from services.risk.exposure import Ledger
+from services.risk.inventory_limits import InventoryLimits, inventory_told
 from services.risk.reasons import DenyReason
 from services.risk.rounds import IsDust, Rounds, positions
 from services.risk.stops import RoundStops
@@ -24,10 +25,13 @@ class RoundReports:
     Args:
         stops: Follows the same changes.
         venues: Those that are traded; a round that holds something at another is alerted once.
+        inventory: What venues should hold; ``None``: nobody is told.
     """
 
-    def __init__(self, stops: RoundStops, venues: Container[str]) -> None:
-        self._stops, self._venues = stops, venues
+    def __init__(
+        self, stops: RoundStops, venues: Container[str], inventory: InventoryLimits | None
+    ) -> None:
+        self._stops, self._venues, self._inventory = stops, venues, inventory
         self._stranded: set[tuple[str, str]] = set()
 
     def changed(self, ledger: Ledger, now_ns: int) -> list[Message]:
@@ -46,15 +50,18 @@ class RoundReports:
         return out
 
     def all(self, ledger: Ledger, now_ns: int) -> list[Message]:
-        """Return every round, and the list of those that are not closed."""
+        """Return every round, the list of those that are not closed, and what venues hold."""
         rounds, in_flight = ledger.rounds, ledger.rounds_in_flight
         told = positions(rounds, rounds.rounds, in_flight, ledger.funding, now_ns)
         still = [each.key for each in told if each.state is not RoundState.CLOSED]
-        return [
+        out = [
             *told,
             RoundsTold(ts_ns=now_ns, rounds=still),
             *self._stranded_alerts(rounds, now_ns),
         ]
+        if self._inventory is not None:
+            out.append(inventory_told(self._inventory, ledger, now_ns))
+        return out
 
     def denied(self, denied: Denied, found: Opportunity | Signal, now_ns: int) -> list[Message]:
         """Return the alert that a round cannot be closed as its strategy wants to."""

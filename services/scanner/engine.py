@@ -34,6 +34,7 @@ from services.scanner.watched import Watch
 from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
 from shared.messages.arb import Opportunity, Signal
 from shared.messages.base import BookState, Message
+from shared.messages.inventory import InventoryTold
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rounds import RoundsTold, StrategyPosition
 from shared.strategies.port import Instance
@@ -107,6 +108,9 @@ class StrategyHost:
             self._rounds.take_list(message)
             for hosted in self._roster.running:
                 hosted.knows_rounds = True
+        elif isinstance(message, InventoryTold):
+            for hosted in self._roster.running[:]:
+                out = [*(out or ()), *self._calls.ask(hosted, hosted.on_inventory, message, now_ns)]
         elif isinstance(message, OverBudget):
             self._roster.disable(message.strategy_id, message.reason, now_ns)
         elif isinstance(message, InputsOpened):

@@ -14,6 +14,7 @@ from services.scanner.watched import Failed, Watch, asked
 from shared.messages.arb import Indication, Opportunity, Signal, Target
 from shared.messages.base import Message
 from shared.messages.bounds import AHEAD_NS_MAX
+from shared.messages.inventory import InventoryTold
 from shared.messages.market import (
     DepthView,
     Funding,
@@ -212,6 +213,10 @@ class Hosted:
     def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Any]:
         """Tell it about a round of its own."""
         return self.strategy.on_position(position, now_ns)
+
+    def on_inventory(self, told: InventoryTold, now_ns: int) -> Sequence[Any]:
+        """Tell it what venues hold."""
+        return self.strategy.on_inventory(told, now_ns)
 
     def on_held_back(self, held: Sequence[Message], now_ns: int) -> Sequence[Any]:
         """Tell it which of its outputs were not sent.

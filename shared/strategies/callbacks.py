@@ -9,8 +9,8 @@ from shared.strategies.port import Strategy
 
 CALLBACKS = (  # names to look through, many on a line
     "set_up", "inputs", "warmup", "on_rules", "on_depth", "on_trade", "on_bar", "on_gap", "on_mark",
-    "on_funding", "on_position", "on_held_back", "on_timer", "next_deadline_ns", "save", "restore",
-    "counters", "gauges",
+    "on_funding", "on_position", "on_inventory", "on_held_back", "on_timer", "next_deadline_ns",
+    "save", "restore", "counters", "gauges",
 )  # fmt: skip
 
 

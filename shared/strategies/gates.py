@@ -22,6 +22,8 @@ class Gate(StrEnum):
     OPENS_POSITION = "OPENS_POSITION"  # it pays, but would leave a derivative open
     COOLDOWN = "COOLDOWN"  # this pair was offered a moment ago
     PRICES_TAKEN = "PRICES_TAKEN"  # an opportunity of a moment ago takes a side of a book
+    INVENTORY_EDGE = "INVENTORY_EDGE"  # it empties a venue, and pays too little for that
+    INVENTORY_BAND = "INVENTORY_BAND"  # it would leave a venue below its band
     LOT = "LOT"  # less than one lot that both venues accept
     NOTIONAL_MIN = "NOTIONAL_MIN"  # less than a venue's least order
 
@@ -44,6 +46,8 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     Gate.OPENS_POSITION: ("bid", "ask"),
     Gate.COOLDOWN: ("remaining_ms",),
     Gate.PRICES_TAKEN: ("venue", "instrument", "side", "taken_by", "remaining_ms"),
+    Gate.INVENTORY_EDGE: ("needs_bps", "charge_bps", "reward_bps"),
+    Gate.INVENTORY_BAND: ("venue", "asset", "held", "low"),
     Gate.LOT: ("qty", "lot"),
     Gate.NOTIONAL_MIN: ("qty", "price"),
 }

@@ -20,12 +20,15 @@ from shared.domain.depth import (
     take_crossed_depth,
 )
 from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.inventory import VenueAsset, plain
 from shared.domain.rounding import exact
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState
+from shared.messages.inventory import InventoryTold
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.strategies.gates import OF_OBSTACLE, Gate
+from shared.strategies.inventory import KnownInventory
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Route, Stopped
 from shared.strategies.port import RETRY_NS, Output
 from shared.strategies.two_legs import (
@@ -98,6 +101,7 @@ class Pair:
         "route",
         "rules",
         "sell",
+        "skew_bps",
         "ts_cool_ns",
     )
 
@@ -105,6 +109,7 @@ class Pair:
         self.buy, self.sell, self.route = buy, sell, route
         self.notional_max = notional_max  # in its quote asset
         self.rules: PairRules | None = None
+        self.skew_bps = 0.0  # what its first unit must earn more, or less, for inventory
         self.ts_cool_ns = 0  # offered before; not again until then
         self.blocked: Stopped | None = None
         # A derivative bought or sold stays open until something closes it, and nothing does yet.
@@ -125,7 +130,17 @@ class Pair:
         elif not (buy.rules.active and sell.rules.active):
             self.blocked = Stopped(Gate.INACTIVE, (buy.rules.active, sell.rules.active))
         else:
-            self.rules = pair_rules(buy.rules, sell.rules, edge_bps_min)
+            self.rules = pair_rules(buy.rules, sell.rules, edge_bps_min + self.skew_bps)
+
+    @property
+    def taken(self) -> tuple[VenueAsset, VenueAsset]:
+        """Where it takes from: money where it buys, coins where it sells."""
+        return (self.buy.venue, self.buy.name.quote), (self.sell.venue, self.sell.name.base)
+
+    @property
+    def brought(self) -> tuple[VenueAsset, VenueAsset]:
+        """Where it brings to: coins where it buys, money where it sells."""
+        return (self.buy.venue, self.buy.name.base), (self.sell.venue, self.sell.name.quote)
 
 
 class Crossed(NamedTuple):
@@ -164,6 +179,7 @@ class Pairs:
         self._cooldown_ns = limits.cooldown_ms * _MS
         self._near_misses = near_misses
         self._last: Crossed | None = None
+        self._inventory = KnownInventory()
         self._books: dict[tuple[str, str], Book] = {}
         self._books_of_base: dict[str, list[Book]] = {}
         self._pairs = self._comparisons = 0
@@ -235,10 +251,23 @@ class Pairs:
         assert buy.rules is not None
         assert sell.rules is not None
         self._last = Crossed(asked, offered, buy.rules, sell.rules, rules, found)
-        offer = self._offer_of(self._last, now_ns)
+        if self._inventory:
+            offer = self._offer_within(pair, self._last, now_ns)
+        else:
+            offer = self._offer_of(self._last, now_ns)
         if isinstance(offer, Opportunity):
             pair.ts_cool_ns = now_ns + self._cooldown_ns
         return offer
+
+    def take_inventory(self, told: InventoryTold) -> None:
+        """Take in what venues hold: what pairs must earn follows it."""
+        self._inventory.take(told)
+        for books in self._books_of_base.values():
+            for pair in (each for book in books for each in book.pairs if each.buy is book):
+                skew_bps = self._inventory.first_bps(pair.taken, pair.brought)
+                if skew_bps != pair.skew_bps:
+                    pair.skew_bps = skew_bps
+                    pair.refresh(self._edge_bps_min)
 
     def take_back(self, held: Output, now_ns: int) -> None:
         """Let the pair of an offer that was held back be offered again soon."""
@@ -254,11 +283,45 @@ class Pairs:
         """Return what the last crossed books would be offered as; nothing is noted of it."""
         return None if self._last is None else self._offer_of(self._last, now_ns)
 
-    def _offer_of(self, crossed: Crossed, now_ns: int) -> Opportunity | Stopped:
+    def _offer_within(self, pair: Pair, crossed: Crossed, now_ns: int) -> Opportunity | Stopped:
+        """Return an offer that leaves no venue below its band and pays for what it empties."""
+        (buyer, seller), found = pair.taken, crossed.found
+        cost = found.buy_worst * crossed.rules.costs.buy_cost
+        most = min(self._inventory.spare(buyer) / cost, self._inventory.spare(seller))
+        if most < SIZE_MIN:
+            place = buyer if self._inventory.spare(buyer) / cost < SIZE_MIN else seller
+            return Stopped(Gate.INVENTORY_BAND, self._inventory.told(place), found.edge_bps)
+        if most < found.qty:
+            again = take_crossed_depth(
+                crossed.asked.asks,
+                crossed.offered.bids,
+                crossed.rules.costs,
+                notional_max=pair.notional_max,
+                qty_max=most,
+            )
+            assert isinstance(again, CrossedDepth), "a smaller size pays as well"
+            crossed = crossed._replace(found=again)
+        offer = self._offer_of(crossed, now_ns, min(0.0, pair.skew_bps))
+        if isinstance(offer, Stopped):
+            return offer
+        skew, below = self._inventory.asks(offer)
+        if below is not None:
+            return Stopped(Gate.INVENTORY_BAND, self._inventory.told(below.place), found.edge_bps)
+        needs = exact(self._edge_bps_min) + skew.net_bps
+        if offer.edge_bps < needs:
+            asked = (plain(needs), plain(skew.charge_bps), plain(skew.reward_bps))
+            return Stopped(Gate.INVENTORY_EDGE, asked, float(offer.edge_bps))
+        return offer
+
+    def _offer_of(
+        self, crossed: Crossed, now_ns: int, less_bps: float = 0.0
+    ) -> Opportunity | Stopped:
         asked, offered, buy_rules, sell_rules, rules, found = crossed
         buys = Offer(asked, buy_rules, exact_levels(asked.asks, found.buy_levels))
         sells = Offer(offered, sell_rules, exact_levels(offered.bids, found.sell_levels))
         sizing = self._sizing_of.get(rules.quote, self._sizing)
+        if less_bps:
+            sizing = sizing._replace(edge_bps_min=sizing.edge_bps_min + exact(less_bps))
         qty = size_opportunity(buys, sells, rules.lot, found, sizing)
         if isinstance(qty, Stopped):
             return qty

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import msgspec
 
 from shared.messages.arb import Indication, Opportunity, Signal
+from shared.messages.inventory import InventoryTold
 from shared.messages.market import DepthView, Funding, FundingSettled, Mark, Trade, TradesMissed
 from shared.messages.rounds import StrategyPosition
 from shared.messages.rules import InstrumentRules
@@ -252,6 +253,10 @@ class Strategy(Generic[P]):
         This is the only truth about what it holds, also after a restart. Until the rounds that are
         open have been told, nothing that opens one gets out.
         """
+        return ()
+
+    def on_inventory(self, told: InventoryTold, now_ns: int) -> Sequence[Output]:
+        """Take in what venues hold against what they should, each second where risk keeps to it."""
         return ()
 
     def on_held_back(self, held: Output, now_ns: int) -> None:

@@ -22,6 +22,7 @@ from shared.domain.return_cost import Short, return_cost
 from shared.domain.skew import Change, Skew, SkewLimits, skew_of
 from shared.messages.base import Certainty
 from shared.messages.execution import ApprovedPlan, Denied
+from shared.messages.inventory import InventoryTold
 from shared.messages.terms import InventoryCost
 from tests.decision_builders import SECOND, T0, make_balances, make_config, make_risk, make_view
 from tests.support import ROOT
@@ -290,3 +291,33 @@ def test_the_cost_that_the_page_tells() -> None:
     )
     assert found.certainty is Certainty.KNOWN
     assert f" {found.amount} USDT. Known." in " ".join(PAGE.split())
+
+
+def told_places(engine: RiskEngine) -> InventoryTold | None:
+    found = [each for each in engine.on_timer(T0).messages if isinstance(each, InventoryTold)]
+    return found[0] if found else None
+
+
+def test_the_strategies_are_told_what_is_held() -> None:
+    engine = risk(*BOTH_SHORT, reward_bps_max=D(5))
+    approved(engine, GOOD)
+    told = told_places(engine)
+    assert told is not None
+    assert (told.charge_bps_max, told.reward_bps_max) == (20, 5)
+    assert [(each.venue, each.asset, each.held) for each in told.places] == [
+        ("beta", "BTC", D("9.9")),
+        ("alpha", "BTC", D(10)),
+        ("alpha", "USDT", D(98_999)),
+        ("beta", "USDT", D(100_000)),
+    ]
+    first = told.places[0]
+    assert (first.low, first.target, first.high) == (9, 10, 11)
+
+
+def test_a_place_that_is_not_known_is_not_told() -> None:
+    engine = risk(share("alpha"), share("gamma"), units("beta", "1", "1"))
+    engine.ledger.balances["gamma"].ts_ns = T0 - 61 * SECOND
+    told = told_places(engine)
+    assert told is not None
+    assert [each.venue for each in told.places] == ["beta"]
+    assert told_places(risk(*BOTH_SHORT, skew="0")) is None

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta, field
 
 from shared.messages.arb import Opportunity
+from shared.messages.inventory import InventoryTold
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.strategies.demo import Demo
@@ -72,6 +73,11 @@ class CrossVenue(Strategy[CrossVenueParams]):
             elif found is not None:
                 out = [*(out or ()), found]
         return out or ()
+
+    def on_inventory(self, told: InventoryTold, now_ns: int) -> Sequence[Opportunity]:
+        """Ask more of trades that empty a venue, and less of those that fill one again."""
+        self._pairs.take_inventory(told)
+        return ()
 
     def on_held_back(self, held: Output, now_ns: int) -> None:
         """Let the pair be offered again soon."""
