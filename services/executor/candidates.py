@@ -21,13 +21,24 @@ def candidate_instruments(
     another one the order would open a position that no strategy asked for and no rule would close.
     A plan that traded derivatives only stays with them for the same reason.
     """
-    own = {(order.venue, order.instrument) for order in orders}
-    own |= {(leg.venue, leg.instrument) for leg in plan.legs}
-    if plan.holding:
-        own.add(holding_place(plan.holding))
-    spot_too = not own or any(is_spot(instrument) for _, instrument in own)
+    own, spot_too = _own(plan, orders), trades_spot(plan, orders)
     return [
         rules
         for rules in markets.tradable(plan.base, plan.quote)
         if (spot_too if is_spot(rules.instrument) else (rules.venue, rules.instrument) in own)
     ]
+
+
+def trades_spot(plan: PlanRecord, orders: Sequence[OrderRecord]) -> bool:
+    """Tell whether spot may make the plan even: it traded some, or is not known to have traded."""
+    own = _own(plan, orders)
+    return not own or any(is_spot(instrument) for _, instrument in own)
+
+
+def _own(plan: PlanRecord, orders: Sequence[OrderRecord]) -> set[tuple[str, str]]:
+    """Return the markets of a plan, by venue and instrument."""
+    own = {(order.venue, order.instrument) for order in orders}
+    own |= {(leg.venue, leg.instrument) for leg in plan.legs}
+    if plan.holding:
+        own.add(holding_place(plan.holding))
+    return own

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.executor.candidates import candidate_instruments
+from services.executor.candidates import candidate_instruments, trades_spot
 from services.executor.even_orders import (
     ATTEMPTS_MAX,
     NoOrder,
@@ -74,8 +74,9 @@ def decide(
     """Return the order that evens the plan out best, or why there is none now.
 
     Where ``stands_down`` finds something at a venue and instrument, that is the last resort. A plan
-    that ``is_late`` gives up rather than wait; a rest whose whole worth is within its loss cap then
-    stays on record as dust.
+    that ``is_late`` gives up rather than wait; a rest of spot whose whole worth is within its loss
+    cap then stays on record as dust. A position in a derivative does not: it pays funding, and may
+    be liquidated.
     """
     net = net_base(plan, orders)
     if net == 0:
@@ -116,7 +117,7 @@ def even_out(
         )
         if best is None or rank < best[0]:
             best = (rank, trade)
-    if best is None and is_late and _is_covered(uneven):
+    if best is None and is_late and _is_covered(uneven) and trades_spot(uneven.plan, orders):
         return NoOrder.DUST
     return best[1] if best else NoOrder.NO_PRICE
 

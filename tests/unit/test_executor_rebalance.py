@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from services.executor.even_orders import ATTEMPTS_MAX, NoOrder, OrderIntent
@@ -86,3 +87,25 @@ def test_the_better_price_does_not_count_where_it_would_leave_dust() -> None:
 )
 def test_dust_that_cannot_be_swept_up_is_dust(record: PlanRecord) -> None:
     assert decide(record, [], markets(), T0) is NoOrder.DUST
+
+
+@pytest.mark.parametrize(
+    ("instrument", "expected"),
+    [("BTC/USDT", NoOrder.DUST), ("BTC/USDT:USDT", NoOrder.NO_PRICE)],
+)
+@pytest.mark.parametrize("is_active", [True, False])
+def test_what_no_book_takes_is_dust_within_the_loss_cap_but_not_as_a_position(
+    instrument: str, expected: NoOrder, is_active: bool
+) -> None:
+    """5 USDT, which a venue would accept: a position in a derivative fails the plan instead."""
+    record = plan("0.0005")
+    record.legs = [msgspec.structs.replace(leg, instrument=instrument) for leg in record.legs]
+    known = Markets((FINE,))
+    least = D("0.0001")
+    known.learn_rules(
+        make_rules(
+            FINE, instrument, lot_size=least, qty_min=least, notional_min=D(1), active=is_active
+        )
+    )
+    assert decide(record, [], known, T0, is_late=False) is NoOrder.NO_PRICE
+    assert decide(record, [], known, T0, is_late=True) is expected
