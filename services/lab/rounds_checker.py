@@ -73,7 +73,7 @@ class RoundsChecker:
         if other != plan.plan_id:
             report("round_plans", f"{key} has plan {plan.plan_id} while {other} is in flight")
         self._in_flight[key] = plan.plan_id
-        if plan.intent is not Intent.CLOSE or not self._is_read():
+        if plan.intent is not Intent.CLOSE or not self._is_read(key, plan):
             return
         held = self._made()[0].get(key, {})
         for holding, change in _change_of(plan).items():
@@ -81,23 +81,30 @@ class RoundsChecker:
             if before * change > 0 or abs(change) > abs(before):
                 report("round_closes", f"{plan.plan_id} changes {before} {holding} by {change}")
 
-    def _is_read(self) -> bool:
-        """Whether risk knows of all fills, and all that closed any of it has a round."""
-        world = self._world
-        now_ns, told = world.kernel.now_ns(), world.checkers.fills
-        if went_on_lately(world, "risk"):
+    def _is_read(self, key: str, plan: ApprovedPlan) -> bool:
+        """Whether risk knows of all fills that may bear on what a round holds before it closes."""
+        if went_on_lately(self._world, "risk"):
             return False
-        lost = world.checkers.fills_lost
-        for exchange in world.exchanges.values():
-            for fill in exchange.fills:
-                known = told.get(fill_key_of(fill))
-                if not key_of(fill):
-                    continue
-                if known is None or now_ns - known.ts_ns <= READ_NS_MAX:
-                    return False
-                if fill_key_of(fill) in lost:
-                    return False  # told, but the bus has lost that, and the venue tells it late
-        return not any(map(self._may_close_any, told.values()))
+        bases = {split_instrument(leg.instrument).base for leg in plan.legs}
+        return all(
+            self._is_settled(fill, key)
+            for exchange in self._world.exchanges.values()
+            for fill in exchange.fills
+            if fill.listing.base in bases
+        )
+
+    def _is_settled(self, fill: ExchangeFill, key: str) -> bool:
+        """Whether a fill is of another round, or has been told for long and closed of no round."""
+        checkers, place = self._world.checkers, fill_key_of(fill)
+        told, plan_id = checkers.fills.get(place), key_of(fill)
+        if told is not None and self._may_close_any(told):
+            return False
+        owner = checkers.plans.get(plan_id)
+        if not plan_id or (owner is not None and self._round_of(plan_id, told) != key):
+            return True
+        if told is None or place in checkers.fills_lost:
+            return False  # the bus has lost that it was told, and the venue tells it late
+        return self._world.kernel.now_ns() - told.ts_ns > READ_NS_MAX
 
     # When quiet
 
@@ -211,14 +218,11 @@ class RoundsChecker:
         return rounds, operator
 
     def _may_close_any(self, told: Fill) -> bool:
-        """An operator's, a venue's own, and a lost plan's that closed any or left contracts."""
+        """An operator's may, a venue's own, and a lost plan's that was to close a round."""
         if told.reduced_by:
             return True
         if told.strategy:
             return told.strategy == OPERATOR_STRATEGY
-        done = self._world.checkers.done.get(told.plan_id)
-        if done is not None and not done.is_approved and done.dust:
-            return True  # adopted without a record; risk counts what it left against a round
         plan = self._world.checkers.plans_lost.get(told.plan_id)
         return plan is not None and plan.intent is Intent.CLOSE
 
