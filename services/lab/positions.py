@@ -45,9 +45,8 @@ RESUME_AFTER_NS = (300 * _MS, 1_500 * _MS)
 OLD_NS = (300 * _MS, 3_000 * _MS)
 OWN_CHANCE = 0.5
 """That a foreign order closes what is held, as a liquidation does, and is no trade of its own."""
-FORCED_CHANCE = 0.0
-"""That the venue itself does that, and says so when it is asked for the order. Only where a test
-sets it: docs/simulation.md says what is open."""
+FORCED_CHANCE = 0.4
+"""That the venue itself does that, and says so when it is asked for the order."""
 FORCED_SHARES = (Decimal(1), Decimal("0.5"))
 """All of a position, as a liquidation takes, or a part, as deleveraging does."""
 ZERO = Decimal(0)

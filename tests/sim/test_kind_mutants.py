@@ -152,7 +152,7 @@ def say_nothing_of_a_liquidation(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def liquidating(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let venues close positions by themselves."""
+    """Let venues close more positions by themselves."""
     monkeypatch.setattr(positions, "FORCED_CHANCE", 0.6)
 
 
