@@ -140,6 +140,27 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
     return TakenOver(of_no_round + twice, twice, of_rounds)
 
 
+def of_others(state: ExecutorState, venue: str, fill: FillReport, qty: Decimal) -> Decimal:
+    """Return how much of ``qty``, closed by the venue while we held it, was of others; unsigned.
+
+    We have closed it as well since, by orders that may only reduce: so the account still held it
+    after the venue's own fill, which must have closed what others hold there. An order that may
+    open a position as well proves no such thing.
+    """
+    key, closed = holding_key(venue, fill.instrument), {True: ZERO, False: ZERO}
+    for order in state.orders.values():
+        is_since = not order.ts_ended_ns or order.ts_ended_ns >= fill.ts_venue_ns
+        if (
+            is_since
+            and order.side is fill.side
+            and holding_key(order.venue, order.instrument) == key
+        ):
+            closed[order.reduce_only] += order.life.filled_qty
+    held = state.books.quantities.get(key, ZERO)
+    twice = qty - abs(_part_against(held, fill.side.signed(qty)))
+    return max(ZERO, min(twice - closed[False], closed[True]))
+
+
 def _evens_out(plan: PlanRecord) -> bool:
     """Tell whether a plan in flight rebalances what the venue closed of its position."""
     return not (plan.is_closing or plan.is_directional or plan.values)

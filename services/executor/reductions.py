@@ -4,7 +4,8 @@ The venue's own order says so (``OrderReport.forced``). What it closed of our po
 reported as a fill of the account, once by its natural key, with a critical alert. What it closed of
 a position that others opened in the account is reported by the alert alone and not booked.
 
-How much of it was ours is known only when all our own executions at the venue are known. After a
+Ours is what we held at that time, less what reduce-only orders of ours have closed since: that the
+account held after it. It is known only when all our own executions at the venue are known. After a
 loss of records a fill is therefore kept until the orders that are still looked up are answered.
 """
 
@@ -19,7 +20,7 @@ import msgspec
 
 from services.executor.actions import QueryAnswered
 from services.executor.journal import alert
-from services.executor.reduce_only import take_over
+from services.executor.reduce_only import of_others, take_over
 from services.executor.state import ExecutorState
 from services.executor.venue_account import VenueAccount
 from shared.accounts.gateway import BY_SENTINEL, FillReport, OrderReport
@@ -105,9 +106,10 @@ class Reductions:
         seen[key.text] = fill.ts_venue_ns
         for oldest in list(seen)[: max(0, len(seen) - SEEN_MAX)]:
             del seen[oldest]
-        # Judged by what we held at the time of the fill: we may have traded since.
+        # Judged by what we held at the time of the fill, and have not closed ourselves since.
         held = self._state.books.held_at(venue, name, fill.ts_venue_ns)
         qty = min(fill.qty, abs(held)) if fill.side.signed(fill.qty) * held < 0 else ZERO
+        qty -= of_others(self._state, venue, fill, qty)
         who = f"{venue} closed a position by itself ({order.forced})"
         if order.forced == BY_SENTINEL:
             who = f"the sentinel closed a position at {venue}"

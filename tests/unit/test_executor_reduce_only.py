@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 import msgspec
+import pytest
 
 from services.executor.reduce_only import take_over
 from services.executor.state import Down, PlanKind, PlanRecord
@@ -16,7 +17,7 @@ from shared.messages.rounds import Intent
 from tests.executor_model import LOT, MS, PERP, SPOT, World
 from tests.unit.test_executor_engine import command
 from tests.unit.test_executor_funding import PAIR, holding
-from tests.unit.test_executor_reductions import close_by_itself, fill, held, reduced
+from tests.unit.test_executor_reductions import alerts, close_by_itself, fill, held, reduced
 from tests.unit.test_executor_rounds import of_round
 
 CLOSE = (("beta", Side.SELL, "0.1"), ("gamma", Side.BUY, "0.1"))
@@ -156,6 +157,33 @@ def adopted_plan(world: World) -> PlanRecord:
         opening=D("-0.05"),
         holding=f"gamma|{PERP}",
     )
+
+
+@pytest.mark.parametrize("others", ["-0.3", "-0.06"])
+def test_what_flatten_has_closed_since_the_venue_has_closed_of_others(others: str) -> None:
+    """Its own fill is told when the FLATTEN has ended; the account held more than we did."""
+    world = holding()
+    world.others["gamma"] = D(others)
+    world.positions["gamma"] = {PERP: world.true_position("gamma")}
+    world.settle(60)
+    close_by_itself(world, fill(world, "own1", "0.06"))
+    hidden = world.orders["gamma"].pop("adl_autoclose")
+    world.others["gamma"] = D(others) + D("0.06")
+    world.now_ns += MS
+    flatten(world)
+    world.settle(5)
+    assert held(world) == 0
+    assert not alerts(world)
+    world.orders["gamma"]["adl_autoclose"] = hidden
+    world.others["gamma"] = D(others)
+    world.positions["gamma"] = {PERP: world.true_position("gamma")}
+    world.settle(30)
+    (told,) = alerts(world)
+    assert "0.00 of it ours" in told.text
+    assert held(world) == 0
+    assert not reduced(world)
+    assert world.true_position("gamma") == D(others) + D("0.06")
+    assert not world.engine.state.locked
 
 
 def test_a_position_that_is_gone_without_a_fill_fails_the_flatten_and_no_instrument() -> None:
