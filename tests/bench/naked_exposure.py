@@ -9,6 +9,8 @@ is made uneven at the venue: it fills to a half or to nothing; the other one fil
 the venues' own fills, stamped by one clock in milliseconds, the time counts from the first fill
 that leaves the two sides apart to the fill that makes them even again. What a plan evens by going
 back (an unwind) counts as well; a plan that stays uneven is counted apart, and should not be.
+``by_orders`` divides the times by how many orders it took to even the plan out: an order that finds
+no price is followed by a pause of 100 ms before the next one, then of 200 ms, ... (``plans.py``).
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from tests.integration.executor_stack import PLACES, Stack
 from tests.support import ROOT, eventually_sync
 
 ROUND_TRIP_MS = 20.0
+LEGS = 2
 BETWEEN_S = 0.3
 """From the end of a plan to the next: venues count requests."""
 PAIRS = (("binance", "kraken"), ("kraken", "binance"))
@@ -179,6 +182,7 @@ def measure(plans: int) -> dict[str, Any]:
         accounts = stack.control("/accounts")
     fills = [fill for venue in PLACES for fill in accounts[venue]["fills"]]
     times: list[float] = []
+    by_orders: dict[int, list[float]] = {}
     left = 0
     outcomes: dict[str, int] = {}
     for orders, outcome in ended.values():
@@ -189,6 +193,7 @@ def measure(plans: int) -> dict[str, Any]:
             left += 1
         elif mine:
             times.append(span_ms)
+            by_orders.setdefault(len(orders) - LEGS, []).append(span_ms)
     return {
         "unit": "ms",
         "round_trip_ms": ROUND_TRIP_MS,
@@ -198,6 +203,10 @@ def measure(plans: int) -> dict[str, Any]:
         "p99": at(times, 0.99),
         "max": max(times),
         "outcomes": outcomes,
+        "by_orders": {
+            orders: {"n": len(spans), "p50": at(spans, 0.5), "max": max(spans)}
+            for orders, spans in sorted(by_orders.items())
+        },
     }
 
 
