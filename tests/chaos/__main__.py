@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.drill import Report, run
+from tests.chaos.drill import Happened, Report, run
 from tests.chaos.faults import ChaosStack, GroupStack
 from tests.support import ROOT
 
@@ -43,12 +43,16 @@ def stack_up(*, with_sentinel: bool = False) -> Iterator[ChaosStack]:
         ChaosStack.compose("down", "--volumes", "--timeout", "5", check=False)
 
 
+def show_fault(each: Happened) -> None:
+    """Print a fault as a line."""
+    healed = "NOT HEALED" if each.healed_s is None else f"well again after {each.healed_s} s"
+    halted = f"; HALTED until an operator resumed: {each.halted}" if each.halted else ""
+    line = f"{each.kind:<12} {each.target:<12} {each.lasted_s:>5} s  {healed}{halted}"
+    print(line, file=sys.stderr, flush=True)
+
+
 def show(report: Report) -> None:
-    """Print a drill as lines."""
-    for each in report.faults:
-        healed = "NOT HEALED" if each.healed_s is None else f"well again after {each.healed_s} s"
-        halted = f"; HALTED until an operator resumed: {each.halted}" if each.halted else ""
-        print(f"{each.kind:<12} {each.target:<12} {each.lasted_s:>5} s  {healed}{halted}")
+    """Print what a drill found as lines."""
     plans = ", ".join(f"{count} {outcome}" for outcome, count in report.plans.items())
     print(f"{report.orders} orders, {report.fills} fills; plans: {plans}; {report.seconds} s")
     for problem in report.problems:
@@ -72,7 +76,9 @@ def main() -> int:
     options = parser.parse_args()
     up = stack_up(with_sentinel=options.redis == "sentinel")
     with up as stack, tempfile.TemporaryDirectory() as directory:
-        report = run(stack, options.faults, options.seed, options.pause_s, Path(directory))
+        report = run(
+            stack, options.faults, options.seed, options.pause_s, Path(directory), tell=show_fault
+        )
     if options.json:
         print(json.dumps(report.as_json()))
     else:

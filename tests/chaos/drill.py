@@ -66,7 +66,15 @@ class Report:
         return asdict(self)
 
 
-def run(stack: ChaosStack, faults: int, seed: int, pause_s: float, directory: Path) -> Report:
+def run(
+    stack: ChaosStack,
+    faults: int,
+    seed: int,
+    pause_s: float,
+    directory: Path,
+    *,
+    tell: Callable[[Happened], None] = lambda _: None,
+) -> Report:
     """Hurt a running stack so often, then halt it and compare its ledger with the venues.
 
     Args:
@@ -75,6 +83,7 @@ def run(stack: ChaosStack, faults: int, seed: int, pause_s: float, directory: Pa
         seed: Of their choice.
         pause_s: It trades for so long between two.
         directory: Where the ledger is copied to.
+        tell: Called with each fault when it is over.
     """
     report, chance, begun = Report(seed), random.Random(seed), time.monotonic()
     before = stack.accounts()  # of new venues, where nobody has traded yet
@@ -83,6 +92,7 @@ def run(stack: ChaosStack, faults: int, seed: int, pause_s: float, directory: Pa
     for _ in range(faults):
         time.sleep(chance.uniform(0.5, 1.5) * pause_s)
         report.faults.append(_one(stack, chance, report))
+        tell(report.faults[-1])
     _end(stack, report)
     _compare(stack, report, before, directory)
     report.seconds = round(time.monotonic() - begun, 1)
