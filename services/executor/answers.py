@@ -2,7 +2,7 @@
 
 What fails now and then, or answers late, is stopped by no count of refusals in a row. Its last
 answers are judged together instead, as a circuit breaker does. They are forgotten when it stands
-down: after a probe it begins again.
+down for them and when it comes back, whatever it stood down for: it begins again.
 """
 
 from __future__ import annotations

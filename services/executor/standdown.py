@@ -303,6 +303,8 @@ class StandDown:
         self._has_changed = True
         for name in (down.venue, key):
             self._state.refusals.pop(name, None)
+        if not down.instrument and (answers := self._state.answers.get(down.venue)):
+            answers.answers = []  # it begins again, whatever it stood down for
         text = f"{down.name} is traded: {why}"
         alert(out, Severity.INFO, "STANDS_DOWN_NO_MORE", text, now_ns, key)
 

@@ -99,6 +99,22 @@ def test_a_venue_that_fails_every_second_order_stands_down_and_comes_back() -> N
     assert end.outcome is PlanOutcome.FILLED
 
 
+def test_a_venue_that_comes_back_from_refusals_is_judged_anew() -> None:
+    """What it answered before it was checked no longer counts, whatever it stood down for."""
+    world = ready(venue_error_rate_max=0.4)
+    trade(world, 6)
+    world.habits["beta"] = Cause.RATE.value
+    for _ in range(10):
+        trade(world, 1)
+        if down(world):
+            break
+    assert "of its last" not in down(world)["beta"]
+    world.habits["beta"] = "full"
+    world.settle(PROBE_PAUSE_NS // SECOND + 2)
+    assert not down(world)
+    assert world.engine.state.answers["beta"].answers == []
+
+
 def test_a_venue_that_answers_late_stands_down() -> None:
     world = ready(venue_latency_ms_max=1_000)
     world.habits["beta"] = "slow"
