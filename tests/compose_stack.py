@@ -58,14 +58,14 @@ class ComposeStack:
         self.redis: redis.Redis = self.client("operator", self.password("arb", run=True))
 
     @classmethod
-    def compose(cls, *arguments: str, check: bool = True) -> str:
+    def compose(cls, *arguments: str, check: bool = True, within_s: float = UP_S) -> str:
         profiles = [f"--profile={name}" for name in cls.profiles]
         done = subprocess.run(
             ["docker", "compose", *profiles, *arguments],
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=UP_S,
+            timeout=within_s,
             check=False,
         )
         assert not check or done.returncode == 0, f"{arguments}: {done.stderr[-500:]}"

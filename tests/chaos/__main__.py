@@ -17,6 +17,8 @@ from tests.support import ROOT
 
 PROJECT = "arbstream-chaos"
 FILES = ("docker-compose.yml", "tests/chaos/compose.yml")
+BUILD_S = 900
+"""Of the image; on a busy machine it takes minutes."""
 GROUP_FILE = "deploy/failover.yml"
 
 
@@ -37,7 +39,8 @@ def stack_up(*, with_sentinel: bool = False) -> Iterator[ChaosStack]:
     os.environ.pop("ARB_TOML", None)
     ChaosStack.compose("down", "--volumes", "--timeout", "5")
     try:
-        ChaosStack.compose("up", "--build", "--detach")
+        ChaosStack.compose("build", within_s=BUILD_S)
+        ChaosStack.compose("up", "--detach")
         yield GroupStack() if with_sentinel else ChaosStack()
     finally:
         ChaosStack.compose("down", "--volumes", "--timeout", "5", check=False)
