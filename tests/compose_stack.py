@@ -162,13 +162,14 @@ class ComposeStack:
         odd = [p for p in self.plans_done_since(0) if p.residual or p.outcome not in GOOD]
         return "\n".join(map(str, [*odd, *self.newest(ALERT)]))
 
-    def accounts(self) -> dict[str, Account]:
+    @classmethod
+    def accounts(cls) -> dict[str, Account]:
         """Our accounts as the simulated venues keep them."""
         script = (
             "import urllib.request as u; print(u.urlopen("
             "'http://127.0.0.1:8090/control/accounts', timeout=5).read().decode())"
         )
-        output = self.compose("exec", "-T", "venuesim", "python", "-c", script)
+        output = cls.compose("exec", "-T", "venuesim", "python", "-c", script)
         return read_accounts(json.loads(output))
 
     def open_orders(self) -> int:

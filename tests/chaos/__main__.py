@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.drill import Happened, Report, run
-from tests.chaos.faults import ChaosStack, GroupStack
+from tests.chaos.faults import SIMULATION, ChaosStack, GroupStack
 from tests.support import ROOT
 
 PROJECT = "arbstream-chaos"
@@ -40,8 +40,10 @@ def stack_up(*, with_sentinel: bool = False) -> Iterator[ChaosStack]:
     ChaosStack.compose("down", "--volumes", "--timeout", "5")
     try:
         ChaosStack.compose("build", within_s=BUILD_S)
+        ChaosStack.compose("up", "--detach", "--wait", SIMULATION)
+        before = ChaosStack.accounts()
         ChaosStack.compose("up", "--detach")
-        yield GroupStack() if with_sentinel else ChaosStack()
+        yield GroupStack(before) if with_sentinel else ChaosStack(before)
     finally:
         ChaosStack.compose("down", "--volumes", "--timeout", "5", check=False)
 

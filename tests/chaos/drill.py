@@ -86,7 +86,7 @@ def run(
         tell: Called with each fault when it is over.
     """
     report, chance, begun = Report(seed), random.Random(seed), time.monotonic()
-    before = stack.accounts()  # of new venues, where nobody has traded yet
+    before = stack.before
     assert not any(account.fills for account in before.values()), "it traded before the drill"
     eventually_sync(lambda: _is_well(stack, 0), timeout_s=UP_S, every_s=0.5, what="well at first")
     for _ in range(faults):

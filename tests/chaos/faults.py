@@ -15,6 +15,7 @@ import redis
 from shared.messages.control import CommandKind
 from shared.services import USUAL_SERVICES as SERVICES
 from shared.venues.registry import ADAPTERS
+from shared.watch.venue_comparison import Account
 from tests.compose_stack import ComposeStack
 from tests.support import eventually_sync
 
@@ -45,6 +46,11 @@ class ChaosStack(ComposeStack):
 
     profiles = ("demo", "record")
     servers: tuple[str, ...] = ("redis",)
+
+    def __init__(self, before: dict[str, Account]) -> None:
+        super().__init__()
+        self.before = before
+        """The venues' accounts before anybody could trade there."""
 
     def docker(self, *arguments: str) -> None:
         """Run a command of Docker; again where a container is just starting."""
