@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shared.config_inventory import check_inventory
+from shared.config_paper import check_paper
 from shared.config_parse import (
     check_names,
     check_venues,
@@ -133,6 +134,7 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
         )
     check_venues(config.venues, where)
     check_inventory(config, where)
+    check_paper(config, where)
     return config
 
 

@@ -178,6 +178,42 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     venue_latency_ms_max: Annotated[int, Meta(ge=0)] = 0
 
 
+class PaperVenue(Section, frozen=True, kw_only=True):
+    """``[paper.venues.NAME]``: what differs at one venue from ``[paper]``."""
+
+    latency_ms: tuple[tuple[float, float], ...] = ()
+    reject_rate: Annotated[float, Meta(ge=0, le=1)] | None = None
+    outages_per_hour: Annotated[float, Meta(ge=0, le=60)] | None = None
+    outage_s: Annotated[float, Meta(gt=0, le=3_600)] | None = None
+
+
+class PaperConfig(Section, frozen=True, kw_only=True):
+    """How accounts on paper behave like those of venues (docs/paper.md); all by ``seed``.
+
+    What an order took of a side of a book is there again by half after ``impact_half_life_ms`` (0:
+    as soon as the venue changes a level). ``latency_ms`` are pairs of a percentile and
+    milliseconds, both rising, of what orders and cancels take to the venue; without any it is
+    ``executor.paper_latency_ms``. ``reject_rate`` is the share of orders that the venue refuses;
+    outages, in which it answers nothing, come ``outages_per_hour`` times and last ``outage_s``.
+    """
+
+    seed: Annotated[int, Meta(ge=0, le=2**31)] = 7
+    impact_half_life_ms: Annotated[int, Meta(ge=0, le=600_000)] = 1_000
+    latency_ms: tuple[tuple[float, float], ...] = ()
+    reject_rate: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    outages_per_hour: Annotated[float, Meta(ge=0, le=60)] = 0.0
+    outage_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
+    venues: dict[str, PaperVenue] = {}
+
+    def at(self, venue: str) -> PaperConfig:
+        """Return what holds at a venue."""
+        own = self.venues.get(venue, PaperVenue())
+        given = msgspec.structs.asdict(own).items()
+        return msgspec.structs.replace(
+            self, venues={}, **{name: value for name, value in given if value not in (None, ())}
+        )
+
+
 LEDGER_SCHEMES = ("postgresql://", "postgres://")
 
 
@@ -329,6 +365,7 @@ class Config(Section, frozen=True, kw_only=True):
     sentinel: SentinelConfig = SentinelConfig()
     process: ProcessConfig = ProcessConfig()
     inventory: InventoryConfig = InventoryConfig()
+    paper: PaperConfig = PaperConfig()
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -342,5 +379,6 @@ SECTIONS: dict[str, type[Section]] = {
     "sentinel": SentinelConfig,
     "process": ProcessConfig,
     "inventory": InventoryConfig,
+    "paper": PaperConfig,
 }
 """Every section but those of the venues and the strategies, which have one each."""

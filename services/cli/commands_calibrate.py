@@ -27,10 +27,18 @@ def calibrate(
     seeds: Annotated[
         str, typer.Option("--seeds", metavar="A..B", help="Which markets to run; or one seed.")
     ] = "1..10",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", metavar="FILE", help="Accounts on paper as it says; else default."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare fills on paper with those of simulated venues, by the same orders; no network."""
     command = [sys.executable, "-m", "services.lab", "calibrate", f"--seeds={seeds}"]
+    if config is not None:
+        command.append(f"--config={config}")
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if done.returncode or not done.stdout:
         raise typer.Exit(done.returncode or EXIT_NOT_WELL)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from functools import partial
 
 from services.executor.paper import PaperGateway
 from services.executor.paper_account import paper_account
+from services.executor.paper_conditions import conditions_at
 from shared.accounts.gateway import Gateway
 from shared.clock import Clock
 from shared.config import check_live, read_secret
@@ -57,11 +57,17 @@ def ledger_owner(
 
 
 def _paper(name: str, config: Config, rules: Rules, clock: Clock) -> PaperGateway:
+    conditions = conditions_at(name, config)
+
+    async def wait() -> None:
+        await asyncio.sleep(conditions.latency_ns() / 1e9)
+
     return PaperGateway(
         name,
         rules,
         clock,
-        wait=partial(asyncio.sleep, config.executor.paper_latency_ms / 1_000),
+        wait=wait,
         account=paper_account(name, rules, config),
         lets_rest=True,
+        conditions=conditions,
     )

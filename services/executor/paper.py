@@ -1,10 +1,11 @@
 """A paper account: fills orders against live depth views; nothing is sent anywhere.
 
-An IOC order walks the newest view after a fixed latency. What it takes is gone for later orders
-until the venue's level changes: our own impact. Balances start at ``paper_balance`` of every dollar
-that is a quote asset and the same worth, at the first bid seen, of everything else that is traded;
-a perpetual needs its settlement asset for fees only. A post-only order rests where configured
-(``paper_resting.py`` states the assumptions about its queue), and its fills are pushed.
+An IOC order walks the newest view after a latency. What it takes is gone for later orders until
+others quote it again (``ShownDepth``): our own impact. ``paper_conditions.py`` draws latency, what
+is refused, and outages. Balances start at ``paper_balance`` of every dollar that is a quote asset
+and the same worth, at the first bid seen, of everything else that is traded; a perpetual needs its
+settlement asset for fees only. A post-only order rests where configured (``paper_resting.py``
+states the assumptions about its queue), and its fills are pushed.
 
 Fills and the funds they need are computed as in ``shared/exchange``. Its matching and ledger are
 not used: the queue of a real book is unknown, and the account uses the same accounting that live
@@ -21,9 +22,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
 from services.executor.paper_account import PaperAccount
+from services.executor.paper_checks import check_kind, checked_rules, reduced
+from services.executor.paper_conditions import IDEAL, Conditions
 from services.executor.paper_resting import MarketState, RestingOrders
 from shared.accounts.gateway import (
     FillReport,
@@ -36,14 +37,13 @@ from shared.accounts.gateway import (
 )
 from shared.clock import Clock
 from shared.domain.order import ZERO
-from shared.domain.rounding import is_enough, is_multiple
-from shared.errors import Cause, Rejected, Unavailable
+from shared.errors import Rejected
 from shared.exchange.depth import ShownDepth
 from shared.messages.base import BookState, Message
 from shared.messages.execution import Balance, OrderStatus
 from shared.messages.market import DepthView, Funding, FundingSettled
 from shared.messages.rules import InstrumentRules
-from shared.messages.terms import OrderTerms, OrderType, TimeInForce
+from shared.messages.terms import TimeInForce
 
 WATCHED: Final = frozenset((DepthView, Funding, FundingSettled))
 """What of the bus an account takes."""
@@ -63,6 +63,7 @@ class PaperGateway:
         quote_balance: What every dollar that is a quote asset starts with.
         account: Its money, where it is kept otherwise than that.
         lets_rest: Whether post-only orders may rest; else they are not sent.
+        conditions: What the venue does beside matching; without any it is ideal.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class PaperGateway:
         quote_balance: Decimal = ZERO,
         account: PaperAccount | None = None,
         lets_rest: bool = False,
+        conditions: Conditions | None = None,
     ) -> None:
         self.venue = venue
         self._rules = rules
@@ -86,6 +88,7 @@ class PaperGateway:
         self._orders: OrderedDict[str, OrderReport] = OrderedDict()
         self._trades = 0
         self._lets_rest = lets_rest
+        self.conditions = conditions or Conditions(venue, IDEAL)
         self._take: Callable[[StreamNews], None] = _to_nobody
         self._resting = RestingOrders(self.account, self._book_resting, self._changed)
 
@@ -105,8 +108,12 @@ class PaperGateway:
         self._views[view.instrument] = view
         depth = self._depth.get(view.instrument)
         if depth is None:
-            depth = self._depth[view.instrument] = ShownDepth()
+            half_life_ns = self.conditions.paper.impact_half_life_ms * 1_000_000
+            depth = self._depth[view.instrument] = ShownDepth(half_life_ns)
         depth.show(view.bids, view.asks)
+        rules = self._rules.get((view.venue, view.instrument))
+        if rules is not None:
+            depth.recover(self._clock.now_ns(), rules.lot_size)
         self.account.open(view)
         self._resting.on_view(view, depth)
 
@@ -129,16 +136,20 @@ class PaperGateway:
         """Fill a limit order against the present view; what does not trade is canceled.
 
         Raises:
-            Rejected: A filter of the instrument, or the balance, forbids it.
-            Unavailable: It would rest and may not, or has no limit.
+            Rejected: A filter of the instrument, the balance or the venue forbids it.
+            Unavailable: It would rest and may not, or has no limit, or the venue is away.
         """
-        self._check_kind(order)
-        rules = self._check_filters(order)
+        check_kind(order, lets_rest=self._lets_rest)
+        self.check_up()
+        name = order.terms.instrument
+        rules = checked_rules(order, self._rules)
+        self.conditions.check_order()
+        if name in self._depth:
+            self._depth[name].recover(self._clock.now_ns(), rules.lot_size)
         if order.terms.rests:
-            name = order.terms.instrument
             market = MarketState(self._views.get(name), self._depth.get(name), rules)
             return self._resting.place(order, market)
-        terms = self._reduced(order)
+        terms = reduced(order, self.account.position(name))
         view = self._views.get(terms.instrument)
         depth = self._depth[terms.instrument] if view and view.state is BookState.LIVE else None
         side, limit, qty = terms.side, terms.price_limit, terms.qty
@@ -169,13 +180,34 @@ class PaperGateway:
 
     async def query(self, key: OrderKey) -> OrderReport | None:
         """Return an order placed since the start."""
-        client_id = key.client_order_id or key.venue_order_id.removeprefix("paper-")
-        return self._orders.get(client_id)
+        self.check_up()
+        return self.order(_client_id(key))
+
+    def order(self, client_order_id: str) -> OrderReport | None:
+        """Return an order as it is now, whether the venue answers or not."""
+        return self._orders.get(client_order_id)
 
     async def cancel(self, key: OrderKey) -> None:
-        """Take back an order that rests."""
-        client_id = key.client_order_id or key.venue_order_id.removeprefix("paper-")
-        self._resting.cancel(client_id)
+        """Take back an order that rests, after the latency: meanwhile it may be filled."""
+        await self._wait()
+        self.take_back(key)
+
+    def take_back(self, key: OrderKey) -> None:
+        """Take back an order that rests now.
+
+        Raises:
+            Unavailable: The venue is away.
+        """
+        self.check_up()
+        self._resting.cancel(_client_id(key))
+
+    def check_up(self) -> None:
+        """Check that the venue answers.
+
+        Raises:
+            Unavailable: It does not.
+        """
+        self.conditions.check_up(self._clock.now_ns())
 
     async def cancel_all_after(self, instruments: Sequence[str], after_s: int) -> str:
         """Nothing is sent to the venue, so nothing is left there."""
@@ -184,10 +216,12 @@ class PaperGateway:
 
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
         """Return the orders that rest."""
+        self.check_up()
         return [one for one in self._resting.reports if one.terms.instrument in instruments]
 
     async def fills_since(self, instruments: Sequence[str], since_ns: int) -> list[FillReport]:
         """Return executions since the start."""
+        self.check_up()
         return [
             fill
             for report in self._orders.values()
@@ -197,14 +231,17 @@ class PaperGateway:
 
     async def balances(self) -> Mapping[str, Balance]:
         """Return all accounts opened so far."""
+        self.check_up()
         return self.account.balances()
 
     async def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
         """Return perpetual positions in signed base units."""
+        self.check_up()
         return self.account.positions(instruments)
 
     async def funding_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
         """Return what funding paid since the start."""
+        self.check_up()
         return self.account.payments_since(instruments, since_ns)
 
     async def follow(self, instruments: Sequence[str], take: Callable[[StreamNews], None]) -> None:
@@ -220,59 +257,6 @@ class PaperGateway:
         """Note what became of an order that rests, and push it."""
         self.remember(report)
         self._take(report)
-
-    def _check_kind(self, order: OrderRequest) -> None:
-        terms = order.terms
-        may_rest = self._lets_rest and terms.time_in_force is TimeInForce.PO
-        is_usual = not terms.rests or (may_rest and not order.reduce_only)
-        if terms.order_type is not OrderType.LIMIT or not is_usual:
-            known = "FOK, IOC and PO" if self._lets_rest else "FOK, IOC"
-            raise Unavailable(
-                f"{self.venue}: not sent, {terms.kind} orders cannot be filled on paper (LIMIT "
-                f"with {known} can)",
-                cause=Cause.ORDER,
-            )
-
-    def _reduced(self, order: OrderRequest) -> OrderTerms:
-        """Return what an order asks for, cut to the position that it may only reduce.
-
-        Raises:
-            Rejected: There is none.
-        """
-        terms = order.terms
-        if not order.reduce_only:
-            return terms
-        left = -terms.side.signed(self.account.position(terms.instrument))
-        if left <= 0:
-            raise Rejected(
-                f"{self.venue}: no position in {terms.instrument} that the order would reduce",
-                "REDUCE_ONLY",
-                Cause.NOTHING_TO_REDUCE,
-            )
-        return msgspec.structs.replace(terms, qty=min(terms.qty, left))
-
-    def _check_filters(self, request: OrderRequest) -> InstrumentRules:
-        order = request.terms
-        rules = self._rules.get((self.venue, order.instrument))
-        if rules is None:
-            raise Rejected(
-                f"{self.venue}: unknown instrument {order.instrument}",
-                "INSTRUMENT",
-                Cause.INSTRUMENT,
-            )
-        if not rules.active:
-            text = f"{self.venue}: {order.instrument} is not traded: {rules.reason}"
-            raise Rejected(text, "INSTRUMENT", Cause.INSTRUMENT)
-        if rules.qty_max is not None and order.qty > rules.qty_max:
-            raise Rejected(f"{order.qty} is more than {rules.qty_max}", "LOT_SIZE")
-        if not is_multiple(order.qty, rules.lot_size):
-            raise Rejected(f"{order.qty} is not a multiple of {rules.lot_size}", "LOT_SIZE")
-        if not is_multiple(order.price_limit, rules.tick_size):
-            raise Rejected(f"{order.price_limit} is not on tick {rules.tick_size}", "TICK_SIZE")
-        is_small = not is_enough(rules, order.qty, order.price_limit)
-        if is_small and not (request.reduce_only and order.qty >= rules.qty_min):
-            raise Rejected(f"{order.qty} at {order.price_limit} is too small", "NOTIONAL")
-        return rules
 
     def _book(
         self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
@@ -309,6 +293,10 @@ class PaperGateway:
             fee_asset=fee_asset,
             ts_venue_ns=now_ns,
         )
+
+
+def _client_id(key: OrderKey) -> str:
+    return key.client_order_id or key.venue_order_id.removeprefix("paper-")
 
 
 def _to_nobody(news: StreamNews) -> None:

@@ -3,10 +3,10 @@
 Only the levels of a real book are known, not its queue, so the assumptions are pessimistic:
 
 * All the quantity shown at the order's price when it was placed is ahead of it and trades first.
-  Cancellations there do not move our order forward.
-* It is filled by what the other side of the book then shows at its price or through it,
-  what is ahead of it; what filled us there is gone until the level changes.
-  A level through our price means that everything at our price has traded.
+  Cancellations are taken to be behind it, as long as what is left there may all be ahead of it.
+* It is filled by what the other side of the book then shows at its price or through it, as far as
+  that is more than what is ahead of it; what filled us there is gone until the level changes.
+  Once nothing of our side is shown at its price any more, nothing is ahead of it.
 * Trades that leave no such level behind are not seen and fill nothing, so fills are too few.
 * While the book is not LIVE nothing is filled. An order is filled at its own price, at the maker's
   fee (a rebate counts as none).
@@ -14,7 +14,7 @@ Only the levels of a real book are known, not its queue, so the assumptions are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -28,8 +28,9 @@ from shared.errors import Cause, Rejected
 from shared.exchange.depth import ShownDepth
 from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus
-from shared.messages.market import DepthView
+from shared.messages.market import DepthView, Level
 from shared.messages.rules import InstrumentRules
+from shared.messages.terms import OrderTerms
 
 RESTING_MAX = 500
 """Orders that may rest at a time; more are refused."""
@@ -99,10 +100,10 @@ class RestingOrders:
             status=OrderStatus.ACCEPTED,
             venue_order_id=f"paper-{order.client_order_id}",
         )
-        own_side = view.bids if terms.side is Side.BUY else view.asks
-        shown = (exact(qty) for price, qty in own_side if exact(price) == terms.price_limit)
+        own = view.bids if terms.side is Side.BUY else view.asks
+        ahead = _shown_at(own, terms) or ZERO
         self._resting[order.client_order_id] = _Resting(
-            order, market.rules, report, sum(shown, ZERO), asset, amount
+            order, market.rules, report, ahead, asset, amount
         )
         self._tell(report)
         return report
@@ -125,10 +126,13 @@ class RestingOrders:
     def _fill(self, each: _Resting, view: DepthView, depth: ShownDepth) -> None:
         terms = each.request.terms
         left = terms.qty - each.report.filled_qty
-        others = view.asks if terms.side is Side.BUY else view.bids
+        own, others = (view.bids, view.asks)[:: 1 if terms.side is Side.BUY else -1]
+        shown = _shown_at(own, terms)
+        if shown is not None:
+            each.ahead = min(each.ahead, shown)
         if others and terms.side.signed(terms.price_limit - exact(others[0][0])) > 0:
             each.ahead = ZERO  # all at our price has traded
-        pieces = depth.take(terms.side, terms.price_limit, each.ahead + left)
+        pieces = depth.meet(terms.side, terms.price_limit, each.ahead + left)
         got = sum((qty for _, qty in pieces), ZERO)
         before = min(each.ahead, got)
         each.ahead -= before
@@ -150,3 +154,14 @@ class RestingOrders:
             fills=(*each.report.fills, fill),
         )
         self._tell(each.report)
+
+
+def _shown_at(own: Sequence[Level], terms: OrderTerms) -> Decimal | None:
+    """Return what others show at an order's price; ``None`` beyond the levels shown."""
+    for price, qty in own:
+        at = exact(price)
+        if at == terms.price_limit:
+            return exact(qty)
+        if terms.side.signed(at - terms.price_limit) < 0:
+            return ZERO
+    return None

@@ -10,6 +10,7 @@ beyond those shown, the queue, how others answer to what was taken, what the new
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -17,13 +18,13 @@ from random import Random
 from typing import Final
 
 from services.executor.paper import PaperGateway
+from services.executor.paper_conditions import Conditions
 from services.lab.calibrate_orders import Draft, OrderKind, drafts, terms_of
 from services.lab.feed import rules_of
 from services.lab.kernel import Kernel
 from services.lab.paper import not_here
-from services.lab.process import at_once
 from shared.accounts.gateway import FillReport, OrderKey, OrderRequest
-from shared.config_sections import ExecutorConfig, OrderbookConfig
+from shared.config_sections import Config
 from shared.domain.order import ZERO
 from shared.errors import Rejected, Unavailable
 from shared.exchange.crosses import is_cross
@@ -46,9 +47,7 @@ AFTER_NS: Final = 1 * _S
 """A market goes on for so long after the last order is over."""
 VIEW_NS: Final = 10 * _MS
 """How old a view is when the paper account has it: the executor reads the newest every 20 ms."""
-LATENCY_NS: Final = ExecutorConfig().paper_latency_ms * _MS
-LEVELS: Final = OrderbookConfig().depth_levels
-"""Per side of a view."""
+DEFAULT: Final = Config()
 NO_PRICE: Final = "no price on both sides of the book"
 REFUSED_TWICE: Final = "refused on both sides"
 
@@ -96,9 +95,20 @@ class Compared:
         return REFUSED_TWICE if self.paper.refusal and self.simulated.refusal else ""
 
 
-def compare(seed: int) -> list[Compared]:
-    """Return every order of a seed on both sides, book after book."""
-    return [one for listings in _books() for one in Comparison(seed, listings).run()]
+def compare(seed: int, config: Config = DEFAULT) -> list[Compared]:
+    """Return every order of a seed on both sides, book after book.
+
+    Args:
+        seed: Of markets and orders.
+        config: How accounts on paper are configured, and how deep views are.
+    """
+    return [one for listings in _books() for one in Comparison(seed, listings, config).run()]
+
+
+def configured_name(adapter: str, config: Config) -> str:
+    """Return what a venue is called in a configuration; one that is not in it by its adapter."""
+    names = (name for name, venue in config.venues.items() if (venue.adapter or name) == adapter)
+    return next(names, adapter)
 
 
 def _books() -> Iterator[list[Listing]]:
@@ -162,9 +172,10 @@ class Comparison:
     Args:
         seed: Of the market and of the orders.
         listings: The book, and that of a second venue where there is one.
+        config: Of the paper account.
     """
 
-    def __init__(self, seed: int, listings: Sequence[Listing]) -> None:
+    def __init__(self, seed: int, listings: Sequence[Listing], config: Config) -> None:
         self._listing = listing = listings[0]
         self._kernel = Kernel(START_NS)
         self._traded = Market(seed, listings, self._kernel)
@@ -174,13 +185,21 @@ class Comparison:
         self._views = 0
         self._sent: list[_Sent] = []
         self._unpriced: list[Compared] = []
+        self._levels = config.orderbook.depth_levels
+        self._conditions = Conditions(
+            listing.venue,
+            config.paper.at(configured_name(listing.venue, config)),
+            latency_ms=config.executor.paper_latency_ms,
+            drawn_by=f"{listing.instrument}/{seed}",
+        )
         self._paper = PaperGateway(
             listing.venue,
             {(listing.venue, listing.instrument): rules_of(listing)},
             self._kernel,
             wait=not_here,
-            quote_balance=ExecutorConfig().paper_balance,
+            quote_balance=config.executor.paper_balance,
             lets_rest=True,
+            conditions=self._conditions,
         )
         self._drafts = drafts(Random(f"{seed}/{listing.venue}/{listing.instrument}"))
 
@@ -201,9 +220,30 @@ class Comparison:
         self._traded.step(now_ns)
         self._watched.step(now_ns)
         self._views += 1
-        view = view_of(self._watched.exchanges[0], self._listing, self._views, now_ns)
+        view = self._view_now(now_ns)
         self._kernel.after(VIEW_NS, partial(self._show, view))
         self._kernel.after(TICK_MS * _MS, self._step)
+
+    def _view_now(self, now_ns: int) -> DepthView:
+        """Return the book that is not traded, as the orderbook publishes it."""
+        exchange, listing = self._watched.exchanges[0], self._listing
+        book = exchange.books[listing.instrument]
+        return DepthView(
+            venue=exchange.venue,
+            instrument=listing.instrument,
+            state=BookState.LIVE,
+            epoch=START_NS,
+            seq=self._views,
+            bids=self._shown(book.bids),
+            asks=self._shown(book.asks),
+            ts_recv_ns=now_ns,
+            ts_ns=now_ns,
+        )
+
+    def _shown(self, side: BookSide) -> list[ShownLevel]:
+        # Division of whole numbers rounds correctly, so these are the floats of the venue's text.
+        price, qty = 10**self._listing.price_scale, 10**self._listing.qty_scale
+        return [(ticks / price, lots / qty) for ticks, lots in side.depth(self._levels)]
 
     def _show(self, view: DepthView) -> None:
         self._view = view
@@ -211,7 +251,8 @@ class Comparison:
 
     def _decide(self, draft: Draft) -> None:
         assert self._view is not None, "the first order is decided later than the first view"
-        terms, latency_ns = terms_of(draft, self._listing, self._view), LATENCY_NS
+        terms = terms_of(draft, self._listing, self._view)
+        latency_ns = self._conditions.latency_ns()
         if terms is None:
             self._unpriced.append(
                 Compared(
@@ -224,7 +265,8 @@ class Comparison:
         self._kernel.after(latency_ns, partial(self._arrive, sent))
         if terms.rests:
             rest_ns = round(draft.rest_s * _S)
-            self._kernel.after(rest_ns + latency_ns, partial(self._cancel, sent))
+            back_ns = rest_ns + self._conditions.latency_ns()
+            self._kernel.after(max(latency_ns, back_ns), partial(self._cancel, sent))
 
     def _arrive(self, sent: _Sent) -> None:
         """Place an order on both sides."""
@@ -241,12 +283,13 @@ class Comparison:
 
     def _cancel(self, sent: _Sent) -> None:
         """Take an order that rests back on both sides."""
-        at_once(self._paper.cancel(_key(sent)))
+        with suppress(Unavailable):
+            self._paper.take_back(_key(sent))
         if sent.order is not None and sent.order.is_open:
             self._exchange.cancel(sent.order, self._kernel.now_ns() // _MS)
 
     def _result(self, sent: _Sent) -> Compared:
-        report, order = at_once(self._paper.query(_key(sent))), sent.order
+        report, order = self._paper.order(sent.name), sent.order
         return Compared(
             venue=sent.terms.venue,
             kind=sent.kind,
@@ -255,28 +298,6 @@ class Comparison:
             paper=_filled(() if report is None else report.fills, sent.refusal_paper),
             simulated=_filled(() if order is None else order.fills, sent.refusal_simulated),
         )
-
-
-def view_of(exchange: Exchange, listing: Listing, seq: int, now_ns: int) -> DepthView:
-    """Return a book as the orderbook publishes it."""
-    book = exchange.books[listing.instrument]
-    return DepthView(
-        venue=exchange.venue,
-        instrument=listing.instrument,
-        state=BookState.LIVE,
-        epoch=START_NS,
-        seq=seq,
-        bids=_levels(book.bids, listing),
-        asks=_levels(book.asks, listing),
-        ts_recv_ns=now_ns,
-        ts_ns=now_ns,
-    )
-
-
-def _levels(side: BookSide, listing: Listing) -> list[ShownLevel]:
-    # Division of whole numbers rounds correctly, so these are the floats of the venue's text.
-    price, qty = 10**listing.price_scale, 10**listing.qty_scale
-    return [(ticks / price, lots / qty) for ticks, lots in side.depth(LEVELS)]
 
 
 def _key(sent: _Sent) -> OrderKey:

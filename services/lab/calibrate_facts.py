@@ -8,8 +8,9 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from services.lab.calibrate import VIEW_NS, Compared, Filled
+from services.lab.calibrate import DEFAULT, VIEW_NS, Compared, Filled, configured_name
 from services.lab.calibrate_orders import OrderKind
+from shared.config_sections import Config
 
 ALL = "all"
 """Stands for the venue in rows that are of every venue."""
@@ -17,8 +18,8 @@ PERCENTILES = (50, 90, 99)
 _BPS, _MS = 10_000, 1_000_000
 
 
-def facts_of(seeds: range, found: Sequence[Compared]) -> dict[str, Any]:
-    """Return the one JSON object of a calibration.
+def facts_of(seeds: range, found: Sequence[Compared], config: Config = DEFAULT) -> dict[str, Any]:
+    """Return the one JSON object of a calibration under a configuration.
 
     Ratios are 0 to 1, means over orders; prices are in bps of the simulated one. What no order
     tells is ``None``, never 0.
@@ -27,7 +28,13 @@ def facts_of(seeds: range, found: Sequence[Compared]) -> dict[str, Any]:
     return {
         "seeds": [seeds[0], seeds[-1]],
         "view_age_ms": VIEW_NS / _MS,
-        "latency_ms": {venue: _latency([x for x in found if x.venue == venue]) for venue in venues},
+        "latency_ms": {
+            venue: {
+                "configured": _configured(venue, config),
+                **_latency([one for one in found if one.venue == venue]),
+            }
+            for venue in venues
+        },
         "rows": [
             _row(venue, kind, [x for x in found if x.kind is kind and venue in {ALL, x.venue}])
             for venue in (*venues, ALL)
@@ -36,10 +43,18 @@ def facts_of(seeds: range, found: Sequence[Compared]) -> dict[str, Any]:
     }
 
 
+def _configured(venue: str, config: Config) -> list[tuple[float, float]]:
+    """Return the distribution that latencies are drawn from: percentiles, milliseconds."""
+    points = config.paper.at(configured_name(venue, config)).latency_ms
+    return list(points or [(50.0, float(config.executor.paper_latency_ms))])
+
+
 def _latency(found: Sequence[Compared]) -> dict[str, Any]:
     """Return the latencies that orders of a venue had, on both sides."""
     drawn = sorted(one.latency_ns / _MS for one in found)
-    ranks = {f"p{p}": drawn[min(len(drawn) - 1, len(drawn) * p // 100)] for p in PERCENTILES}
+    ranks = {
+        f"p{p}": round(drawn[min(len(drawn) - 1, len(drawn) * p // 100)], 3) for p in PERCENTILES
+    }
     return {"orders": len(drawn), **ranks}
 
 

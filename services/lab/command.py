@@ -31,7 +31,8 @@ from services.lab.simulate import Outcome, broken_off, run_seed, summary
 from services.lab.trace import Trace
 from services.lab.wired import WiredWorld
 from services.lab.world import World
-from shared.config import load_strategies_of, load_with_section
+from shared.config import load_config, load_strategies_of, load_with_section
+from shared.config_sections import Config
 from shared.errors import ArbError, ConfigError
 from shared.watch.report import build_report
 from shared.watch.usage import Usage
@@ -120,16 +121,17 @@ def calibrate(options: argparse.Namespace) -> int:
     """Send the orders of seeds to paper and to simulated venues, and print what differs as JSON.
 
     Raises:
-        ConfigError: No seeds, or too many.
+        ConfigError: No seeds, or too many, or the configuration is not right.
     """
     seeds = parse_seeds(options.seeds)
     if len(seeds) > CALIBRATION_SEEDS_MAX:
         raise ConfigError(f"--seeds {options.seeds}: give at most {CALIBRATION_SEEDS_MAX} seeds")
+    config = Config() if options.config is None else load_config(options.config, {})
     progress, found = Progress("calibrating", len(seeds), "seeds"), list[Compared]()
     for done, seed in enumerate(seeds):
         progress.tell(done)
-        found += compare(seed)
-    write_out(msgspec.json.encode(calibration_of(seeds, found)) + b"\n")
+        found += compare(seed, config)
+    write_out(msgspec.json.encode(calibration_of(seeds, found, config)) + b"\n")
     return 0
 
 
@@ -289,4 +291,5 @@ def _parser() -> argparse.ArgumentParser:
     trading.add_argument("--decisions", type=Path, metavar="FILE", help="every decision made")
     both = commands.add_parser("calibrate", help="paper against simulated venues, as JSON")
     both.add_argument("--seeds", default="1..10", metavar="A..B", help="which markets to run")
+    both.add_argument("--config", metavar="FILE", help="its [paper] and [executor]")
     return parser

@@ -16,6 +16,7 @@ import msgspec
 
 from services.executor.paper import PaperGateway
 from services.executor.paper_account import paper_account
+from services.executor.paper_conditions import conditions_at
 from services.ingestor.engine import IngestorEngine
 from services.lab.decisions import Decisions, DecisionServer
 from services.lab.host import Host
@@ -92,6 +93,7 @@ def paper_accounts(kernel: Kernel, contents: Contents | Tables, config: Config) 
                 kernel,
                 wait=not_here,
                 account=paper_account(venue, contents.rules, config),
+                conditions=conditions_at(venue, config),
             )
             for venue in sorted(config.venues)
         },

@@ -54,3 +54,29 @@ def test_no_level_ever_gives_more_than_it_shows(asks, changes, lots) -> None:
                 asks = {**asks, away: shown}
             else:
                 asks = {n: size for n, size in asks.items() if n != away}
+
+
+steps = st.lists(
+    st.tuples(st.integers(90, 110), st.integers(1, 80), st.integers(0, 3_000)), max_size=8
+)
+
+
+@given(asks=quantities, steps=steps)
+def test_what_is_withheld_is_whole_lots_of_what_was_taken_and_never_more(asks, steps) -> None:
+    depth, lot, now_ms, total = ShownDepth(1_000_000_000), D("0.001"), 0, D(0)
+    for limit, lots, wait_ms in steps:
+        now_ms += wait_ms
+        depth.show([], levels_of({n: q + now_ms % 2 for n, q in asks.items()}, 1))
+        depth.recover(now_ms * 1_000_000, lot)
+        whole = ShownDepth()
+        whole.show([], levels_of({n: q + now_ms % 2 for n, q in asks.items()}, 1))
+        offered = sum((q for _, q in depth.reachable(Side.BUY, D(20), D(9))), D(0))
+        shown = sum((q for _, q in whole.reachable(Side.BUY, D(20), D(9))), D(0))
+        assert 0 <= shown - offered <= total
+        taken = depth.take(Side.BUY, D(limit) / 10, D(lots) / 1_000)
+        assert all(part > 0 and part % lot == 0 for _, part in taken)
+        total += sum((part for _, part in taken), D(0))
+    depth.recover((now_ms + 60_000) * 1_000_000, lot)
+    depth.show([], levels_of({n: q + 1_000 for n, q in asks.items()}, 1))
+    again = depth.reachable(Side.BUY, D(20), D(99))
+    assert again == [((100 + D(n)) / 10, D(q + 1_000) / 1_000) for n, q in sorted(asks.items())]

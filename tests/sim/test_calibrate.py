@@ -10,6 +10,7 @@ import pytest
 from services.lab.calibrate import NO_PRICE, REFUSED_TWICE, Compared, Filled, compare
 from services.lab.calibrate_facts import facts_of
 from services.lab.calibrate_orders import OrderKind
+from shared.config_sections import Config, PaperConfig
 from shared.messages.base import Side
 from tests.decision_builders import make_terms
 
@@ -73,6 +74,20 @@ def test_rows_of_all_venues_have_every_order() -> None:
         0.5,
         0.75,
     ]
+
+
+def test_an_account_that_forgets_what_it_took_is_told_apart() -> None:
+    seeds = range(1, 4)
+
+    def price_error_bps(config: Config) -> float:
+        found = [each for seed in seeds for each in compare(seed, config)]
+        error = row(found, "all", "ioc_again")["price_error_bps"]
+        assert error is not None
+        return float(error)
+
+    forgets = price_error_bps(Config(paper=PaperConfig(impact_half_life_ms=0)))
+    remembers = price_error_bps(Config())
+    assert forgets > 2 * abs(remembers)
 
 
 def test_a_seed_gives_the_same_orders_and_fills() -> None:

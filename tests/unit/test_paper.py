@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from services.executor.paper import PaperGateway
+from services.executor.paper_conditions import Conditions
 from shared.accounts.gateway import OrderKey, OrderRequest
 from shared.clock import ManualClock
-from shared.errors import Rejected, Unavailable
+from shared.config_sections import PaperConfig
+from shared.errors import Cause, Rejected, Unavailable
 from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus
 from shared.messages.market import Funding, FundingSettled
@@ -23,10 +25,15 @@ D = Decimal
 ASKS = [(10_001.0, 0.1), (10_002.0, 0.2), (10_003.0, 5.0)]
 
 
-def make_paper(instrument: str = SPOT, balance: int = 1_000_000) -> PaperGateway:
+def make_paper(instrument: str = SPOT, balance: int = 1_000_000, **conditions: Any) -> PaperGateway:
     rules = {("alpha", instrument): make_rules("alpha", instrument)}
     paper = PaperGateway(
-        "alpha", rules, ManualClock(), wait=partial(asyncio.sleep, 0), quote_balance=D(balance)
+        "alpha",
+        rules,
+        ManualClock(),
+        wait=partial(asyncio.sleep, 0),
+        quote_balance=D(balance),
+        conditions=Conditions("alpha", PaperConfig(**conditions)) if conditions else None,
     )
     paper.on_view(make_view("alpha", instrument, asks=ASKS))
     return paper
@@ -55,6 +62,56 @@ def test_what_it_took_is_gone_until_the_venue_changes_the_level() -> None:
     changed = [(10_001.0, 0.08), *ASKS[1:]]
     paper.on_view(make_view("alpha", asks=changed, seq=3))
     assert pieces(paper.fill(make_order("o3"))) == [(D("10001.0"), D("0.08"))]
+
+
+def test_what_it_took_of_a_side_is_there_again_by_half_after_each_half_life() -> None:
+    paper = make_paper(impact_half_life_ms=1_000)
+
+    def quote_anew(seq: int) -> None:  # others, as if nothing had been taken
+        asks = [(price, round(qty + seq / 1_000, 3)) for price, qty in ASKS]
+        paper.on_view(make_view("alpha", asks=asks, seq=seq))
+
+    paper.fill(make_order("o1", qty=D("0.16")))  # 0.1 at 10,001 and 0.06 at 10,002
+    quote_anew(2)
+    assert pieces(paper.fill(make_order("o2", qty=D("0.001")))) == [(D("10002.0"), D("0.001"))]
+    paper._clock.advance(SECOND)
+    quote_anew(3)  # of 0.161 there is 0.08 missing, in whole lots; the level has 0.103
+    report = paper.fill(make_order("o3", qty=D("0.1"), price_limit=D("10001")))
+    assert pieces(report) == [(D("10001.0"), D("0.023"))]
+    paper._clock.advance(30 * SECOND)
+    quote_anew(4)
+    report = paper.fill(make_order("o4", qty=D("0.2"), price_limit=D("10001")))
+    assert pieces(report) == [(D("10001.0"), D("0.104"))]
+
+
+async def test_what_the_venue_refuses_changes_nothing() -> None:
+    paper = make_paper(reject_rate=1.0)
+    before = await paper.balances()
+    with pytest.raises(Rejected) as caught:
+        await paper.submit(make_order())
+    assert (caught.value.code, caught.value.cause) == ("PAPER_REJECT", Cause.ORDER)
+    assert await paper.balances() == before
+    assert paper.order("o1") is None
+
+
+async def test_a_venue_that_is_away_answers_nothing_and_takes_no_order() -> None:
+    paper = make_paper(outages_per_hour=60.0, outage_s=3_600.0)
+    key = OrderKey(venue="alpha", instrument=SPOT, client_order_id="o1")
+    requests = (
+        paper.submit(make_order()),
+        paper.query(key),
+        paper.cancel(key),
+        paper.open_orders([SPOT]),
+        paper.fills_since([SPOT], 0),
+        paper.balances(),
+        paper.positions([SPOT]),
+        paper.funding_since([SPOT], 0),
+    )
+    for request in requests:
+        with pytest.raises(Unavailable, match="out of order on paper") as caught:
+            await request
+        assert caught.value.cause is Cause.SERVICE
+    assert paper.order("o1") is None
 
 
 def test_an_order_that_must_fill_whole_takes_all_or_nothing() -> None:

@@ -23,15 +23,15 @@ ASKS = [(10_001.0, 0.5), (10_002.0, 1.0)]
 KEY = OrderKey(venue="alpha", instrument=SPOT, client_order_id="o1")
 
 
-def make_paper(balance: int = 1_000_000) -> PaperGateway:
+def make_paper(balance: int = 1_000_000, **more: Any) -> PaperGateway:
     rules = {("alpha", SPOT): make_rules("alpha", SPOT, taker_fee_bps=D(10), maker_fee_bps=D(2))}
     paper = PaperGateway(
         "alpha",
         rules,
         ManualClock(),
-        wait=partial(asyncio.sleep, 0),
         quote_balance=D(balance),
         lets_rest=True,
+        **{"wait": partial(asyncio.sleep, 0), **more},
     )
     show(paper)
     return paper
@@ -65,13 +65,13 @@ def now(paper: PaperGateway) -> OrderReport:
 def test_what_was_shown_at_its_price_trades_first() -> None:
     paper = make_paper()
     assert rest(paper).status is OrderStatus.ACCEPTED
-    show(paper, bids=[(9_998.0, 1.0)], asks=[(9_999.0, 0.25), *ASKS])
-    assert now(paper).filled_qty == 0  # 0.3 stood before it, 0.05 of that still does
-    show(paper, bids=[(9_998.0, 1.0)], asks=[(9_999.0, 0.25), *ASKS])
-    assert now(paper).filled_qty == 0  # the same level: nobody has traded since
-    show(paper, bids=[(9_998.0, 1.0)], asks=[(9_999.0, 0.15), *ASKS])
-    report = now(paper)
-    assert (report.status, report.filled_qty) == (OrderStatus.PARTIALLY_FILLED, D("0.1"))
+    show(paper, asks=[(9_999.0, 0.25), *ASKS])
+    assert now(paper).filled_qty == 0  # 0.3 stand before it
+    show(paper, bids=[(9_998.0, 1.0)], asks=[(9_999.0, 0.05), *ASKS])
+    report = now(paper)  # what stood there has traded, and this is what was left to sell
+    assert (report.status, report.filled_qty) == (OrderStatus.PARTIALLY_FILLED, D("0.05"))
+    show(paper, bids=[(9_998.0, 1.0)], asks=[(9_999.0, 0.05), *ASKS])
+    assert now(paper).filled_qty == D("0.05")  # the same level: nobody has sold since
     show(paper, bids=[(9_998.0, 1.0)], asks=[(9_999.0, 0.4), *ASKS])
     report = now(paper)
     assert (report.status, report.filled_qty) == (OrderStatus.FILLED, D("0.2"))
@@ -87,12 +87,43 @@ def test_a_price_through_its_own_means_that_all_before_it_has_traded() -> None:
     assert report.fills[0].price == D(9_999), "at its own price, never at a better one"
 
 
-def test_whoever_cancels_before_it_moves_it_no_further() -> None:
+def test_whoever_cancels_is_taken_to_be_behind_it() -> None:
     paper = make_paper()
     rest(paper)
-    show(paper, bids=[(9_999.0, 0.01), (9_998.0, 1.0)])
-    show(paper, bids=[(9_998.0, 1.0)], asks=[(9_999.0, 0.3), *ASKS])
+    show(paper, bids=[(9_999.0, 0.31), (9_998.0, 1.0)])
+    show(paper, bids=[(9_999.0, 0.3), (9_998.0, 1.0)])
+    show(paper, asks=[(9_999.0, 0.3), *ASKS], bids=[(9_998.0, 1.0)])
+    assert now(paper).filled_qty == D("0.2"), "nobody is shown at its price any more"
+
+
+def test_no_more_is_before_it_than_its_level_shows() -> None:
+    paper = make_paper()
+    rest(paper)
+    show(paper, bids=[(9_999.0, 0.05), (9_998.0, 1.0)])
+    show(paper, bids=[(9_999.0, 4.0), (9_998.0, 1.0)], asks=[(9_999.0, 0.15), *ASKS])
+    assert now(paper).filled_qty == D("0.1"), "who came later stands behind it"
+
+
+def test_a_view_that_does_not_reach_so_far_tells_nothing_of_who_is_before_it() -> None:
+    paper = make_paper()
+    rest(paper, price_limit=D(9_998))
+    show(paper, bids=[(9_999.5, 1.0), (9_999.0, 1.0)])
+    show(paper, bids=[(9_998.0, 1.0)], asks=[(9_998.0, 0.5), *ASKS])
     assert now(paper).filled_qty == 0
+
+
+async def test_what_fills_while_a_cancel_is_on_its_way_is_filled() -> None:
+    arrived = asyncio.Event()
+    paper = make_paper(wait=arrived.wait)
+    rest(paper)
+    cancel = asyncio.create_task(paper.cancel(KEY))
+    await asyncio.sleep(0)
+    show(paper, bids=[(9_990.0, 1.0)], asks=[(9_998.0, 0.1), (10_000.0, 1.0)])
+    arrived.set()
+    await cancel
+    report = await paper.query(KEY)
+    assert report is not None
+    assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, D("0.1"))
 
 
 def test_a_sale_is_filled_by_bids() -> None:

@@ -1,0 +1,106 @@
+"""What a venue does beside matching: how late it is, what it refuses, when it is away. Pure.
+
+All is drawn by ``paper.seed``: the same orders in the same order meet the same conditions, and
+outages are functions of the time.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from shared.config_sections import Config, PaperConfig
+from shared.errors import Cause, Rejected, Unavailable
+
+_MS, _S = 1_000_000, 1_000_000_000
+HOUR_NS: Final = 3_600 * _S
+IDEAL: Final = PaperConfig(impact_half_life_ms=0)
+"""A venue that never refuses nor fails, and whose books forget what was taken as they change."""
+
+
+class Conditions:
+    """Those of one venue.
+
+    Args:
+        venue: Whose.
+        paper: What is configured for it.
+        latency_ms: How long a request takes where no distribution is configured.
+        drawn_by: On what the draws depend beside the seed and the venue.
+    """
+
+    def __init__(
+        self, venue: str, paper: PaperConfig, *, latency_ms: float = 0.0, drawn_by: str = ""
+    ) -> None:
+        self._venue, self.paper = venue, paper
+        self._key = f"{paper.seed}/{venue}/{drawn_by}"
+        self._points = paper.latency_ms or ((50.0, latency_ms),)
+        self._latencies = Random(f"{self._key}/latency")
+        self._refusals = Random(f"{self._key}/refusals")
+        self._outages: dict[int, list[int]] = {}
+        """Hour (since 1970) -> when outages begin in it, UNIX ns; of two hours."""
+
+    def latency_ns(self) -> int:
+        """Return what the next request takes to the venue.
+
+        Between two percentiles it is drawn evenly; beyond the first and the last it is theirs.
+        """
+        points = self._points
+        if len(points) == 1:
+            return round(points[0][1] * _MS)
+        drawn = self._latencies.uniform(0, 100)
+        low = points[0]
+        for high in points:
+            if drawn <= high[0]:
+                width = high[0] - low[0]
+                part = (drawn - low[0]) / width if width else 0.0
+                return round((low[1] + (high[1] - low[1]) * part) * _MS)
+            low = high
+        return round(low[1] * _MS)
+
+    def check_order(self) -> None:
+        """Draw whether the venue takes an order.
+
+        Raises:
+            Rejected: It does not.
+        """
+        rate = self.paper.reject_rate
+        if rate and self._refusals.random() < rate:
+            text = f"{self._venue}: refused by the venue (paper.reject_rate = {rate:g})"
+            raise Rejected(text, "PAPER_REJECT", Cause.ORDER)
+
+    def check_up(self, now_ns: int) -> None:
+        """Check that the venue answers at a time.
+
+        Raises:
+            Unavailable: It does not, and nothing was sent.
+        """
+        if not self.paper.outages_per_hour:
+            return
+        length_ns = round(self.paper.outage_s * _S)
+        hour = now_ns // HOUR_NS
+        for begins_ns in (*self._begin_in(hour - 1), *self._begin_in(hour)):
+            if begins_ns <= now_ns < begins_ns + length_ns:
+                raise Unavailable(
+                    f"{self._venue}: out of order on paper for "
+                    f"{(begins_ns + length_ns - now_ns) / _S:.0f} s more "
+                    "(paper.outages_per_hour)",
+                    cause=Cause.SERVICE,
+                )
+
+    def _begin_in(self, hour: int) -> list[int]:
+        """Return when outages begin in an hour: at random moments, whatever there was before."""
+        found = self._outages.get(hour)
+        if found is None:
+            draw, found = Random(f"{self._key}/outages/{hour}"), []
+            at_hours = draw.expovariate(self.paper.outages_per_hour)
+            while at_hours < 1:
+                found.append(round((hour + at_hours) * HOUR_NS))
+                at_hours += draw.expovariate(self.paper.outages_per_hour)
+            self._outages = {h: x for h, x in self._outages.items() if h == hour - 1}
+            self._outages[hour] = found
+        return found
+
+
+def conditions_at(venue: str, config: Config) -> Conditions:
+    """Return a venue's conditions as they are configured."""
+    return Conditions(venue, config.paper.at(venue), latency_ms=config.executor.paper_latency_ms)
