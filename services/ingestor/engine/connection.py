@@ -118,7 +118,9 @@ class Connection:
             self._end(driver.reconnect_reason, now_ns)
 
     def _tick(self, now_ns: int) -> None:
-        self.due_ns = min(now_ns + TICK_NS, self._renew_ns)
+        # All connections at the same moments: one call of the engine for them all.
+        next_ns = (now_ns // TICK_NS + 1) * TICK_NS
+        self.due_ns = min(next_ns, self._renew_ns)
         self.driver.on_timer(now_ns)
         self.flush(now_ns)
 
