@@ -7,7 +7,7 @@ process may die; effects already made stay, and the next start is the recovery.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from services.lab.lease import RENEW_NS
@@ -15,11 +15,11 @@ from services.lab.life import Life
 from services.lab.process import Lab, Process, at_once
 from services.lab.shared_strategies import Shards, shards_of
 from shared.bus.memory import MemoryInbox
-from shared.bus.memory_store import next_due_ns
 from shared.bus.port import Batch
 from shared.engine import NOTHING, InputsOpened, Result, Step
 from shared.errors import BusUnavailable
 from shared.messages.base import Message
+from shared.streams import StreamSpec
 
 RETRY_NS = 50_000_000
 """Pause of a service that lives through the loss of the bus."""
@@ -91,10 +91,11 @@ class Host(Life):
 
     # What wakes it
 
-    def notify(self) -> None:
-        """Something was written to a stream that it reads."""
+    def notify(self, written: Iterable[StreamSpec] = ()) -> None:
+        """Something was written to these streams; one that is read at intervals can wait."""
         if self._inbox is not None:
-            self._wake(self._lab.hop_ns())
+            at_ns = self._lab.kernel.time_ns + self._lab.hop_ns()
+            self._wake_at(max(at_ns, self._inbox.latest.reads_from_ns(written)))
 
     def deliver(self, start: int, result: Result) -> None:
         """Hand over what came of an action, unless the process that asked is gone."""
@@ -106,11 +107,12 @@ class Host(Life):
             self._guard(partial(self._take, [result], None, redelivered=False))
 
     def _wake(self, delay_ns: int) -> None:
-        kernel = self._lab.kernel
-        at_ns = kernel.time_ns + delay_ns
+        self._wake_at(self._lab.kernel.time_ns + delay_ns)
+
+    def _wake_at(self, at_ns: int) -> None:
         if self._wake_ns is None or at_ns < self._wake_ns:
             self._wake_ns = at_ns
-            kernel.at(at_ns, partial(self._on_wake, at_ns, self.starts))
+            self._lab.kernel.at(at_ns, partial(self._on_wake, at_ns, self.starts))
 
     def _on_wake(self, at_ns: int, start: int) -> None:
         if start != self.starts or self._bus is None:
@@ -182,8 +184,7 @@ class Host(Life):
 
     def _wake_when_due(self) -> None:
         """Read again when a stream with something unread is due; what is written later wakes it."""
-        cursors = () if self._inbox is None else self._inbox.cursors
-        due_ns = next_due_ns(cursors, self._lab.server)
+        due_ns = None if self._inbox is None else self._inbox.latest.next_due_ns(self._lab.server)
         if due_ns is not None:
             self._wake(max(0, due_ns - self._lab.kernel.now_ns()))
 

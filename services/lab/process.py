@@ -13,7 +13,7 @@ from shared.bus.port import Input
 from shared.engine import Action, Engine, Result
 from shared.messages.base import Message
 from shared.services import ServiceSpec
-from shared.streams import BY_NAME, STREAM_OF, Delivery
+from shared.streams import BY_NAME, STREAM_OF, Delivery, StreamSpec
 
 if TYPE_CHECKING:
     from services.lab.life import Life
@@ -116,12 +116,19 @@ class Process:
         return any(each.delivery is Delivery.DURABLE for each in streams)
 
 
-def readers_of(messages: Sequence[Message]) -> Sequence[str]:
-    """Return the services that read these messages, in the order of the map."""
+def streams_of(messages: Sequence[Message]) -> Sequence[StreamSpec]:
+    """Return the streams that these messages are written to."""
     kinds = dict.fromkeys(map(type, messages))
     if len(kinds) == 1:
-        return STREAM_OF[type(messages[0])].consumers
-    return tuple(dict.fromkeys(service for kind in kinds for service in STREAM_OF[kind].consumers))
+        return (STREAM_OF[type(messages[0])],)
+    return tuple(dict.fromkeys(STREAM_OF[kind] for kind in kinds))
+
+
+def readers_of(streams: Sequence[StreamSpec]) -> Sequence[str]:
+    """Return the services that read these streams, in the order of the map."""
+    if len(streams) == 1:
+        return streams[0].consumers
+    return tuple(dict.fromkeys(service for each in streams for service in each.consumers))
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -26,7 +26,7 @@ from services.lab.life import Life
 from services.lab.node import Node
 from services.lab.output import OutputFile
 from services.lab.paper import PaperPort, not_here
-from services.lab.process import Process, readers_of
+from services.lab.process import Process, readers_of, streams_of
 from services.lab.processes import Outside, processes_of
 from services.lab.recorded import Contents, RecordedVenues, venue_settings
 from services.lab.table_feed import TableVenues
@@ -195,9 +195,10 @@ class Replay:
 
     def _notify(self, messages: Sequence[Message]) -> None:
         """Wake their readers."""
-        for name in readers_of(messages):
+        written = streams_of(messages)
+        for name in readers_of(written):
             if name in self._hosts:
-                self._hosts[name].notify()
+                self._hosts[name].notify(written)
 
     # The run
 

@@ -28,7 +28,7 @@ from services.lab.losses import Witnesses
 from services.lab.market import MarketModel
 from services.lab.positions import has_derivatives
 from services.lab.prints import PublicTrades
-from services.lab.process import readers_of
+from services.lab.process import readers_of, streams_of
 from services.lab.processes import Outside, processes_of
 from services.lab.publishing import publish_command
 from services.lab.strategies import strategies_of
@@ -51,6 +51,7 @@ from shared.exchange.exchange import Exchange
 from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind
+from shared.streams import StreamSpec
 
 _US = 1_000
 _MS = 1_000_000
@@ -173,11 +174,11 @@ class World:
                 return engine
         return None
 
-    def notify(self, services: Iterable[str]) -> None:
-        """Wake every process of these services."""
+    def notify(self, services: Iterable[str], written: Iterable[StreamSpec] = ()) -> None:
+        """Wake every process of these services, for what was written to these streams."""
         for service in services:
             for host in self._hosts_of.get(service, ()):
-                host.notify()
+                host.notify(written)
 
     def pauses(self, host: Life) -> bool:
         """Let chaos stop the process between two effects."""
@@ -218,7 +219,8 @@ class World:
         self.chaos.forger.check(messages)
         if self._is_idle and self.can_trade():
             self._plan_move(0)
-        self.notify(readers_of(messages))
+        streams = streams_of(messages)
+        self.notify(readers_of(streams), streams)
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
         """Check the action, and let chaos follow it."""

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from shared.bus.alerts import AlertOutlet
+from shared.bus.memory_cursors import Cursors
 from shared.bus.memory_missing import Missing
 from shared.bus.memory_state import MemoryState
-from shared.bus.memory_store import ZERO, Cursor, Group, Id, MemoryServer, Pending, format_id
+from shared.bus.memory_store import Cursor, Group, Id, MemoryServer, Pending, format_id
 from shared.bus.port import NO_CHECKPOINTS, Batch, Input
 from shared.bus.signing import NO_KEYS, Entry, SigningKeys, Verifier
 from shared.bus.tuning import COUNTERS, TUNING, Tuning
@@ -139,12 +140,7 @@ class MemoryInbox:
     ) -> None:
         self._bus = bus
         self._group, self._consumer = consumer
-        self.cursors = [
-            Cursor(item, item.spec.key(shard))
-            for item in inputs
-            if item.spec.delivery is Delivery.LATEST
-            for shard in item.shards
-        ]
+        self.latest = Cursors(inputs)
         self._durable = {
             item.spec.key(): item.spec for item in inputs if item.spec.delivery is Delivery.DURABLE
         }
@@ -153,7 +149,7 @@ class MemoryInbox:
         self._upkeep_ns = 0
         self._missing = Missing(bus, self._group)
         self._first = Batch([])
-        for cursor in self.cursors:
+        for cursor in self.latest.all:
             self._position(cursor)
         for key, spec in self._durable.items():
             self._join_group(key, spec, exclusive=exclusive)
@@ -228,10 +224,19 @@ class MemoryInbox:
         return self._read_durable(server, now_ns) or self._read_latest(server, now_ns)
 
     def passes_empty(self, server: MemoryServer) -> bool:
-        """Tell whether ``poll`` would find nothing; if so, it is as if it had been called."""
-        if self._left or self._first.last_ids or server.clock.now_ns() >= self._upkeep_ns:
+        """Tell whether ``poll`` would find nothing; if so, it is as if it had been called.
+
+        False too where only a reading can tell: the server is down, or lost data.
+        """
+        now_ns = server.clock.now_ns()
+        if self._left or self._first.last_ids or now_ns >= self._upkeep_ns or not server.is_up:
             return False
-        return server.pass_empty(self._group, self._durable, self.cursors)
+        for key in self._durable:
+            stream = server.streams.get(key)
+            group = None if stream is None else stream.groups.get(self._group)
+            if stream is None or group is None or group.last_id < stream.last_id:
+                return False
+        return self.latest.pass_empty(server, now_ns)
 
     def _maintain(self, now_ns: int) -> None:
         """Claim what other consumers left for too long, and trim."""
@@ -320,16 +325,7 @@ class MemoryInbox:
 
     def _read_latest(self, server: MemoryServer, now_ns: int) -> Batch:
         batch = Batch([])
-        streams, losses = server.streams, server.losses
-        for cursor in self.cursors:
-            if now_ns < cursor.due_ns:
-                continue
-            cursor.due_ns = now_ns + cursor.interval_ns
-            if cursor.losses != losses:
-                cursor.last_id, cursor.ordinal, cursor.losses = ZERO, 0, losses
-            stream = streams.get(cursor.key)
-            if stream is None or cursor.last_id >= stream.last_id:  # nearly always
-                continue
+        for cursor, stream in self.latest.unread(server, now_ns):
             entries = stream.after(cursor.last_id, self._bus.tuning.read_entries_max)
             if not entries:
                 continue

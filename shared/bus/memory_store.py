@@ -7,7 +7,6 @@ by the :class:`~shared.bus.memory.MemoryBus` of every simulated process.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -192,31 +191,6 @@ class MemoryServer:
         """
         return decode(spec, payload, now_ns)
 
-    def pass_empty(self, group: str, durable: Iterable[str], cursors: Iterable[Cursor]) -> bool:
-        """Tell whether a consumer surely finds nothing to read now; if so, it counts as a reading.
-
-        False too where only a reading can tell: the server is down, or lost data.
-        """
-        streams, now_ns = self.streams, self.clock.now_ns()
-        for key in durable:
-            stream = streams.get(key)
-            if stream is None or group not in stream.groups:
-                return False
-            if stream.groups[group].last_id < stream.last_id:
-                return False
-        due = [cursor for cursor in cursors if now_ns >= cursor.due_ns]
-        for cursor in due:
-            stream = streams.get(cursor.key)
-            if stream is not None and cursor.last_id < stream.last_id:
-                return False
-            if cursor.losses != self.losses:
-                return False
-        if not self.is_up:
-            return False
-        for cursor in due:
-            cursor.due_ns = now_ns + cursor.interval_ns
-        return True
-
     def lose_everything(self) -> None:
         """Forget all data, as a server without persistence does when it restarts."""
         self.losses += 1
@@ -281,14 +255,5 @@ class Cursor:
         self.ordinal = 0
         self.due_ns = 0
         self.losses = 0
-
-
-def next_due_ns(cursors: Iterable[Cursor], server: MemoryServer) -> int | None:
-    """Return when a cursor may go on that has something to read (UNIX ns), ``None`` if none has."""
-    streams = server.streams
-    due_ns: int | None = None
-    for cursor in cursors:  # asked after every reading, so written out
-        stream = streams.get(cursor.key)
-        if stream is not None and stream.last_id > cursor.last_id:
-            due_ns = cursor.due_ns if due_ns is None else min(due_ns, cursor.due_ns)
-    return due_ns
+        self.stream: Stream | None = None
+        """The stream itself, where its inbox has found it."""

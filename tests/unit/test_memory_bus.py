@@ -60,7 +60,7 @@ def test_an_inbox_passes_empty_where_a_reading_finds_nothing() -> None:
         else:
             refused += 1
             assert inbox.poll() == batch
-        assert [c.due_ns for c in inbox.cursors] == [c.due_ns for c in twin.cursors]
+        assert [c.due_ns for c in inbox.latest.all] == [c.due_ns for c in twin.latest.all]
     assert passed > 500 and refused > 200
 
 
