@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from services.lab.world import World
 
 _MS = 1_000_000
-EFFECTS_BETWEEN_CRASHES = 200.0
+EFFECTS_BETWEEN_CRASHES = 155.0
 """Mean number of effects between two crashes at a point between effects."""
 EFFECT_WEIGHTS = {"ingestor": 0.2, "orderbook": 0.5}
 """What publishes most has the least to lose: the books; others count 1."""
@@ -45,7 +45,7 @@ EMPTIED_CHANCE = 0.08
 """That the bus loses everything, once in a world."""
 EMPTIED_NS = (2_000 * _MS, 6_500 * _MS)
 LAST_LOOK_CHANCE = 0.5
-FEED_NS = (200 * _MS, 2_000 * _MS)
+FEED_NS = (200 * _MS, 1_900 * _MS)
 FEED_DOWN_NS = (300 * _MS, 1_500 * _MS)
 PAUSED_WORLDS = 0.4
 """In so many worlds processes are stopped for a while, as by SIGSTOP, at any time and between any

@@ -84,7 +84,7 @@ def exchanges_of_kind(seed: int, kind: Kind) -> dict[str, Exchange]:
         listed = INVERSES if kind is Kind.INVERSE else PERPETUALS
         perpetuals = [each for each in listed if each.base == base]
         return exchanges_of(seed, spot[::2]) | perpetual_of(seed, perpetuals, always=True)
-    bases = bases_of(seed, BASES)
+    bases = [draw.choice(BASES)] if kind is Kind.QUOTES else bases_of(seed, BASES)
     spot = [[each for each in of_venue if each.base in bases] for of_venue in LISTINGS]
     if kind is Kind.QUOTES:
         return exchanges_of(seed, spot)

@@ -17,22 +17,23 @@ from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.messages.base import Side
 
-LEVELS = 4
 _NS_PER_MS = 1_000_000
-MOVE_BPS = 1.5
-"""Standard deviation of one move of the fair price."""
-APART_BPS = (10.0, 60.0)
+LEVELS = 4
+MOVE_BPS, MOVE_BPS_NS = 1.5, 150 * _NS_PER_MS
+"""Standard deviation of what the fair price moves by in so much time."""
+APART_BPS = (20.0, 80.0)
 """Beyond both taker fees, when a venue's price leaves the others."""
-APART_CHANCE = 0.5
+APART_CHANCE = 0.9
 """That a venue's price leaves the others at one move."""
-APART_MOVES = (1, 8)
+APART_LASTS_NS = (100 * _NS_PER_MS, 700 * _NS_PER_MS)
 EMPTY_CHANCE = 0.01
 """That a side of a book has no level at all after a move."""
 STABLE_SHARE = 0.02
 """Of a move, for what is stable."""
 DEPEG_BPS = (60.0, 200.0)
-DEPEG_MOVES, DEPEG_LASTS = (20, 50), (6, 25)
-"""A peg breaks after so many moves, for so many."""
+DEPEG_AFTER_NS = (5_000 * _NS_PER_MS, 10_000 * _NS_PER_MS)
+DEPEG_LASTS_NS = (900 * _NS_PER_MS, 3_800 * _NS_PER_MS)
+"""A peg breaks after so long, for so long."""
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class _Book:
     legs: int
     """Of the plans that trade it against others: their fees are what it must be apart by."""
     apart_bps: float = 0.0
-    moves_left: int = 0
+    apart_until_ns: int = 0
 
 
 class MarketModel:
@@ -60,12 +61,13 @@ class MarketModel:
     ) -> None:
         self._random = random
         self._fair = dict(prices)
-        self._moves = 0
-        self._depeg_bps, self._depeg = 0.0, range(0)
+        self._start_ns = self._moved_ns = 0
+        """When it moved first, and last."""
+        self._depeg_bps, self._depeg_ns = 0.0, range(0)
         draw = self._random
         if kind is Kind.CONVERSION and draw.random() < DEPEG_CHANCE:
-            begins = draw.randrange(*DEPEG_MOVES)
-            self._depeg = range(begins, begins + draw.randrange(*DEPEG_LASTS))
+            begins_ns = draw.randrange(*DEPEG_AFTER_NS)
+            self._depeg_ns = range(begins_ns, begins_ns + draw.randrange(*DEPEG_LASTS_NS))
             self._depeg_bps = draw.uniform(*DEPEG_BPS)
         self._books = [
             _Book(
@@ -86,19 +88,22 @@ class MarketModel:
         While it is calm no venue's price leaves the others.
         """
         draw = self._random
-        self._moves += 1
+        if not self._start_ns:
+            self._start_ns = self._moved_ns = now_ns
+        spread_bps = MOVE_BPS * math.sqrt((now_ns - self._moved_ns) / MOVE_BPS_NS)
+        self._moved_ns = now_ns
         for base in self._fair:
-            move_bps = draw.gauss(0.0, MOVE_BPS)
+            move_bps = draw.gauss(0.0, spread_bps)
             self._fair[base] *= math.exp(
                 (move_bps * STABLE_SHARE if base in STABLE else move_bps) / 10_000
             )
         for book in self._books:
             if is_calm or book.listing.base in STABLE:
-                book.moves_left, book.apart_bps = 0, 0.0
-            elif book.moves_left:
-                book.moves_left -= 1
+                book.apart_until_ns, book.apart_bps = 0, 0.0
+            elif now_ns < book.apart_until_ns:
+                pass
             elif draw.random() < APART_CHANCE:
-                book.moves_left = draw.randrange(*APART_MOVES)
+                book.apart_until_ns = now_ns + draw.randrange(*APART_LASTS_NS)
                 size = book.legs * book.taker_bps + draw.uniform(*APART_BPS)
                 book.apart_bps = size * draw.choice((-1, 1))
             else:
@@ -110,7 +115,7 @@ class MarketModel:
     def _worth(self, asset: str) -> float:
         """Return what an asset is worth in ``MONEY``, which itself is not among them."""
         worth = self._fair.get(asset, 1.0)
-        if asset in STABLE and self._moves in self._depeg:
+        if asset in STABLE and self._moved_ns - self._start_ns in self._depeg_ns:
             worth *= 1 - self._depeg_bps / 10_000
         return worth
 

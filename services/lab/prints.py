@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from services.lab.world import World
 
 _MS = 1_000_000
-TRADE_CHANCE = 0.6
+TRADE_CHANCE = 0.9
 """That somebody trades in a book at one move."""
-NOTIONAL = (10.0, 400.0)
+NOTIONAL = (10.0, 700.0)
 LOST_CHANCE = 0.01
 """That what was traded since the last move is lost on its way."""
 

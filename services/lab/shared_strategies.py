@@ -19,8 +19,8 @@ from shared.streams import MD_TRADE
 if TYPE_CHECKING:
     from services.lab.process import Lab, Process
 
-SAVE_NS = 1_000_000_000
-"""The states of all strategies are saved once in this time."""
+SAVE_NS = 2_500_000_000
+"""The states of all strategies are saved once in this time: seldom, so what is restored is old."""
 
 
 class SharedStrategies:

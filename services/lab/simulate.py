@@ -13,7 +13,7 @@ from services.lab.checkers import Violation
 from services.lab.ledger_checker import funding_is_booked
 from services.lab.quiet import QuietChecks
 from services.lab.tally import Tally, added_up
-from services.lab.world import LOOK_NS, START_NS, World
+from services.lab.world import START_NS, World
 from shared.messages.control import CommandKind
 
 START_NS_MAX = 8_000_000_000
@@ -27,6 +27,8 @@ SETTLED_NS, FUNDING_NS_MAX = 3_000_000_000, 75_000_000_000
 
 The executor asks for payments again after ever longer pauses, 60 s at last.
 """
+STEP_NS = 200_000_000
+"""After so much virtual time it is seen whether trading has begun, and whether it is quiet."""
 STORY_LINES = 30
 
 
@@ -54,7 +56,7 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
     world.start()
     if not world.pace.starts_cold:
         while not world.can_trade() and kernel.now_ns() < START_NS + START_NS_MAX:
-            kernel.run_until(kernel.now_ns() + LOOK_NS)
+            kernel.run_until(kernel.now_ns() + STEP_NS)
     world.chaos.start()
     kernel.run_until(kernel.now_ns() + TROUBLE_NS)
     world.chaos.stop()
@@ -62,7 +64,7 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
     world.send_command(CommandKind.HALT)
     halted_ns = kernel.now_ns()
     while kernel.now_ns() - halted_ns < QUIET_NS_MAX:
-        kernel.run_until(kernel.now_ns() + 500_000_000)
+        kernel.run_until(kernel.now_ns() + STEP_NS)
         if world.checkers.ledger.is_refused:
             break  # nobody works here any more
         waited_ns = kernel.now_ns() - halted_ns

@@ -72,7 +72,7 @@ def _quoting(entry: StrategyConfig, draw: Random) -> StrategyConfig:
         "worse_bps": 0.05,
         "better_bps": draw.choice((3.0, 15.0)),
         "notional_quote": draw.choice((300.0, 1_500.0)),
-        "rest_ms": draw.choice((300, 1_500, 5_000)),
+        "rest_ms": draw.choice((300, 700, 2_000)),
         "depth_ratio": 1.0,
     }
     return msgspec.structs.replace(entry, legs="maker-taker", params=params)
@@ -180,6 +180,11 @@ def _params(name: str, draw: Random) -> dict[str, Any]:
             "moves_count_min": 4,
             "stable_count": 2,
         },
-        "market_making": {"edge_bps": 1.0, "worse_bps": 0.5, "better_bps": 0.5},
+        "market_making": {
+            "edge_bps": 1.0,
+            "worse_bps": 0.5,
+            "better_bps": 0.5,
+            "refresh_ms": 200,
+        },
     }
     return given.get(name, {})

@@ -12,7 +12,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from shared.config_sections import DOLLARS, AssetLimits
+from shared.config_sections import DOLLARS, AssetLimits, OrderbookConfig
 from shared.domain.rounding import exact
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
@@ -54,8 +54,10 @@ DEPEG_LIMIT_CHANCE = 0.5
 """That a world has the limit on dollars, where two of them are traded."""
 NET_MAX, GROSS_MAX = Decimal(9_000), Decimal(30_000)
 """Of each base asset, in quote units at its first price: of three plans, and of ten."""
-RESTLESS_CHANCE = 0.2
-"""That the market moves at its full rate also while nobody can trade."""
+RESTLESS_CHANCE = 0.05
+"""That the market moves at its full rate all the time, and views are repeated as often as live."""
+REFRESH_MS, RESTLESS_REFRESH_MS = 600, OrderbookConfig().refresh_ms
+"""How often the view of a book is repeated that does not change."""
 
 
 def bases_of(seed: int, bases: Sequence[str]) -> Sequence[str]:
@@ -168,11 +170,16 @@ class Pace:
 
     Attributes:
         starts_cold: Whether things go wrong before trading has begun for the first time.
-        is_restless: Whether the market moves at its full rate also while nobody can trade.
+        is_restless: Whether the market moves at its full rate also while nobody trades.
     """
 
     starts_cold: bool
     is_restless: bool
+
+    @property
+    def refresh_ms(self) -> int:
+        """How often the view of a book is repeated that does not change."""
+        return RESTLESS_REFRESH_MS if self.is_restless else REFRESH_MS
 
 
 def plan_loss_max_of(seed: int) -> Decimal:

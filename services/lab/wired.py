@@ -28,7 +28,7 @@ from services.lab.feed import ANSWER_NS, WAY_NS, Feed, Line
 from services.lab.kernel import Kernel
 from services.lab.kinds import Kind
 from services.lab.listings import PRICES
-from services.lab.world import MOVE_NS, World
+from services.lab.world import START_NS, World
 from shared.engine import Action, Result
 from shared.errors import ConfigError
 from shared.exchange.exchange import Exchange
@@ -43,7 +43,7 @@ from shared.simulated.rest import Answer, Request
 from shared.venues.registry import load_feed, load_simulated
 
 WS_URL, REST_URL = "ws://lab", "http://lab"
-TICKS_PER_MOVE = MOVE_NS // (TICK_MS * 1_000_000)
+TICK_NS = TICK_MS * 1_000_000
 
 
 @dataclass(slots=True)
@@ -86,9 +86,10 @@ class WiredFeed(Feed):
     def on_move(self) -> None:
         """The market moved: the venue publishes what is due, the others what changed."""
         super().on_move()
-        for _ in range(TICKS_PER_MOVE):
+        now_ns = self._kernel.now_ns()
+        while START_NS + (self._ticks + 1) * TICK_NS <= now_ns:
             self._ticks += 1
-            self._venue.on_tick(self._ticks, self._kernel.now_ns() // 1_000_000)
+            self._venue.on_tick(self._ticks, now_ns // 1_000_000)
         for listing in self._venue.exchange.by_instrument.values():
             self._remember(self._venue.exchange, listing)
         for wire in list(self._wires.values()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from functools import partial
 from random import Random
 
 import msgspec
@@ -26,6 +25,7 @@ from services.lab.life import Life
 from services.lab.listings import MONEY, STABLE, least_base
 from services.lab.losses import Witnesses
 from services.lab.market import MarketModel
+from services.lab.moves import Moves
 from services.lab.positions import has_derivatives
 from services.lab.prints import PublicTrades
 from services.lab.process import readers_of, streams_of
@@ -39,6 +39,7 @@ from shared.config_sections import (
     BusConfig,
     Config,
     ExecutorConfig,
+    OrderbookConfig,
     QuoteLimits,
     RiskConfig,
     ScannerConfig,
@@ -59,10 +60,6 @@ START_NS = 1_700_000_000_000_000_000
 LOOK_NS = 500_000_000
 SWEPT_NS = 2_500_000_000
 """This long after a plan ended, the executor has read the venues' executions once more."""
-MOVE_NS = 150_000_000
-"""The market moves this often while somebody can trade."""
-IDLE_MOVE_NS = 4 * MOVE_NS
-"""It moves this often while nobody can: less than the age at which a book is too old."""
 HOP_NS, LONG_HOP_MS = (80 * _US, 400 * _US), (5, 60)
 LONG_HOP_CHANCE = 0.01
 """How long a hop over the bus takes, and how long it takes now and then."""
@@ -88,14 +85,18 @@ class World:
         self.market = MarketModel(self.exchanges, self.prices, Random(f"{seed}/market"), self.kind)
         self.start_balances = start_balances(self.exchanges)
         self.instances, self.pace = instances_of(seed), pace_of(seed)
-        self._next_move = 0
-        """The number of the next move of the market; one that was brought forward has another."""
-        self._is_idle = False
+        self.moves = Moves(self)
         config = config_for(self.exchanges, self.instances.shards)
         chosen = config.strategies or strategies_of(seed, config, self.kind)
         executor = msgspec.structs.replace(config.executor, account_streams=is_streamed(seed))
         risk = msgspec.structs.replace(config.risk, **limits_of(seed, self.prices))
-        changed = {"strategies": chosen, "executor": executor, "risk": risk}
+        orderbook = OrderbookConfig(refresh_ms=self.pace.refresh_ms)
+        changed = {
+            "strategies": chosen,
+            "executor": executor,
+            "risk": risk,
+            "orderbook": orderbook,
+        }
         self.config = msgspec.structs.replace(config, **changed)
         self.checkers = Checkers(self)
         self.funding = {
@@ -217,8 +218,7 @@ class World:
         self.trace.on_published(messages)
         self.checkers.on_published(messages)
         self.chaos.forger.check(messages)
-        if self._is_idle and self.can_trade():
-            self._plan_move(0)
+        self.moves.on_published(service, messages)
         streams = streams_of(messages)
         self.notify(readers_of(streams), streams)
 
@@ -241,7 +241,7 @@ class World:
         self.market.move(self.kernel.now_ns())
         for host in self.hosts.values():
             host.start()
-        self._move(self._next_move)
+        self.moves.start()
         self._look()
         for funding in self.funding.values():
             funding.start()
@@ -249,10 +249,14 @@ class World:
 
     def can_trade(self) -> bool:
         """Tell whether risk lets anybody trade, or a plan is under way."""
+        return self.is_open() or self.checkers.has_plans_in_flight
+
+    def is_open(self) -> bool:
+        """Tell whether risk lets anybody trade."""
         risk = self.engine("risk")
-        if isinstance(risk, RiskEngine) and risk.state.trading.published is not TradingState.HALTED:
-            return True
-        return self.checkers.has_plans_in_flight
+        if not isinstance(risk, RiskEngine):
+            return False
+        return risk.state.trading.published is not TradingState.HALTED
 
     def send_command(self, kind: CommandKind) -> None:
         """Publish an operator's command, again until the bus takes it.
@@ -307,22 +311,6 @@ class World:
         self.checkers.uneven.look()
         self.checkers.stops.look()
         self.kernel.after(LOOK_NS, self._look)
-
-    def _move(self, number: int) -> None:
-        if number != self._next_move:
-            return  # it was brought forward
-        if self.trades is not None:
-            self.trades.on_move()
-        self.market.move(self.kernel.now_ns(), is_calm=self._is_idle)
-        self.feed.on_move()
-        self._is_idle = not (self.pace.is_restless or self.can_trade())
-        self._plan_move(IDLE_MOVE_NS if self._is_idle else MOVE_NS)
-
-    def _plan_move(self, delay_ns: int) -> None:
-        """Let the market move so much later, and not when it was to move next before."""
-        self._is_idle = self._is_idle and delay_ns > 0
-        self._next_move += 1
-        self.kernel.after(delay_ns, partial(self._move, self._next_move))
 
 
 LIMITS_IN_BTC = QuoteLimits(

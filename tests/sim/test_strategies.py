@@ -16,7 +16,7 @@ from shared.messages.execution import ApprovedPlan
 
 FAILS = """
         self.views = getattr(self, "views", 0) + 1
-        assert self.views < 150, "on purpose"
+        assert self.views < 60, "on purpose"
         out: list[Opportunity] = []
 """
 
@@ -47,7 +47,7 @@ def strategies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("strategies")
-@pytest.mark.parametrize("seed", [1, 2, 5, 6])  # in 3 and 4 nothing is traded
+@pytest.mark.parametrize("seed", [1, 2, 5, 6])  # in 4 nothing is traded
 def test_nothing_is_violated_and_the_others_trade(seed: int) -> None:
     ran = world.World(seed)
     on_published = ran.on_published
