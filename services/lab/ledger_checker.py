@@ -201,7 +201,8 @@ def of_others(world: World, exchange: Exchange) -> list[ExchangeFill]:
     """Return the fills of an exchange that are not ours, and what of a venue's own is not.
 
     A position may be held by us and by others; which part of it a venue closed by itself is ours
-    the executor says, and ``reduced`` sees that it says so.
+    the executor says, and ``reduced`` sees that it says so. Our part is given as traded back beside
+    the whole fill: what inverse contracts cost is rounded to coins for each of the two.
     """
     found: list[ExchangeFill] = []
     for fill in exchange.fills:
@@ -213,8 +214,8 @@ def of_others(world: World, exchange: Exchange) -> list[ExchangeFill]:
             continue
         lots = fill.listing.lots(told.qty)
         if lots is not None and lots < fill.lots:
-            fee = fill.fee - (told.fee or Decimal(0))
-            found.append(replace(fill, lots=fill.lots - lots, fee=fee))
+            fee = -(told.fee or Decimal(0))
+            found += [fill, replace(fill, side=fill.side.opposite, lots=lots, fee=fee)]
     return found
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
+import msgspec
+
+from services.lab.kinds import kind_of
+from services.lab.ledger_checker import of_others
 from services.lab.publishing import publish
 from services.lab.simulate import run_seed
 from services.lab.world import START_NS, World
+from shared.exchange.orders import IncomingOrder
 from shared.messages.base import Side
 from shared.messages.execution import Fill
 from shared.messages.fill_key import fill_key
@@ -74,3 +79,28 @@ def test_after_a_loss_of_everything_nothing_is_told() -> None:
 def test_a_world_where_one_of_two_rounds_evens_out_late_fills_as_the_venue_closes() -> None:
     outcome = run_seed(5397)
     assert not outcome.violations, outcome.story
+
+
+def test_what_is_ours_of_inverse_contracts_and_what_is_not_make_the_whole_in_coins() -> None:
+    """7 at 145 are 0.04827586 coins and our 4 0.02758621; 3 alone would be 0.02068966."""
+    world = World(next(seed for seed in range(1_000) if kind_of(seed) == "inverse"))
+    exchange = next(
+        e for e in world.exchanges.values() if any(x.inverse for x in e.by_instrument.values())
+    )
+    listing = next(x for x in exchange.by_instrument.values() if x.inverse)
+    ticks = int(D(145) / listing.price(1))
+    exchange.books[listing.instrument].replace_background(
+        {Side.SELL: {ticks: 10_000}, Side.BUY: {}}
+    )
+    terms = listing.terms(Side.BUY, D(7), listing.price(ticks))
+    order = exchange.place(
+        IncomingOrder(listing=listing, terms=terms, client_id="liquidation-1"), 1
+    )
+    (done,) = order.fills
+    told = msgspec.structs.replace(
+        fill(str(done.trade_id), "4"), instrument=listing.instrument, side=Side.BUY, fee=D(0)
+    )
+    publish(world, "executor", [told])
+    coins = sum(x.side.signed(x.listing.worth(x.qty, x.price)) for x in of_others(world, exchange))
+    assert coins == listing.worth(D(7), done.price) - listing.worth(D(4), done.price)
+    assert coins == D("0.02068965")
