@@ -37,7 +37,7 @@ SETTLED_TOLD = 2
 """So many of the newest settlements are told again and again."""
 PREMIUM = 0.003
 """How far a perpetual may be from its index, as a share."""
-TOLD_LATE_CHANCE = 0.3
+TOLD_LATE_CHANCE = 0.5
 TOLD_LATE_MS = (100, 3_000)
 """So long after its settlement a payment may be told for the first time."""
 
