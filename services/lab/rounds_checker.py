@@ -198,6 +198,7 @@ class RoundsChecker:
         world = self._world
         rounds: dict[str, Held] = {}
         operator: Closed = {}
+        left: dict[tuple[str, str], Decimal] = {}
         for venue, exchange in world.exchanges.items():
             alone = set(map(fill_key_of, left_alone(world, exchange)))
             for fill in exchange.fills:
@@ -215,7 +216,22 @@ class RoundsChecker:
                 elif told is not None and self._may_close_any(told):
                     side = (holding, qty > 0)
                     operator[side] = operator.get(side, ZERO) + qty
+                elif told is not None and self._left_dust(told):
+                    place = (told.plan_id, holding)
+                    left[place] = left.get(place, ZERO) + qty
+        for (_, holding), qty in left.items():
+            side = (holding, qty > 0)
+            operator[side] = operator.get(side, ZERO) + qty
         return rounds, operator
+
+    def _left_dust(self, told: Fill) -> bool:
+        """Tell whether a plan adopted without a record left less than any order may be.
+
+        A venue keeps one position, so contracts of its rest count against the round that holds
+        the other side.
+        """
+        done = self._world.checkers.done.get(told.plan_id)
+        return done is not None and not done.is_approved and bool(done.dust)
 
     def _may_close_any(self, told: Fill) -> bool:
         """An operator's may, a venue's own, and a lost plan's that was to close a round."""
