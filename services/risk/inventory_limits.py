@@ -101,10 +101,8 @@ def inventory(context: DecisionContext) -> Denial | None:
         target = limits.targets.get(place)
         if target is None or not moved:
             continue
-        before, band = (
-            context.ledger.available(*place),
-            _band(context.ledger, limits, target, context.now_ns),
-        )
+        before = context.ledger.available(*place)
+        band = _band(context.ledger, limits, target, context.now_ns)
         if before is not None and band is not None:
             changes.append(Change(place, band, before, before + moved))
         elif moved < 0:
