@@ -73,5 +73,5 @@ logs: #-- follow the containers' logs
 	@docker compose --profile demo logs --follow --tail 50
 
 clean: #-- remove virtual environments and caches
-	@rm -rf $(VENV) .bench-venv .bench-venv-bars .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@rm -rf $(VENV) .bench-venv .bench-venv-bars .bench-venv-nautilus .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,8 @@
 Each benchmark is a process of its own and compares with an alternative measured beside it, so the
 ratios travel from machine to machine and the absolute figures do not. cryptofeed lives in an
 environment of its own (``.bench-venv``), vectorbt and backtrader in another (``.bench-venv-bars``),
-made here when possible; without them their ratios are missing.
+NautilusTrader in a third (``.bench-venv-nautilus``), made here when possible; without them their
+ratios are missing.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ from tests.support import ROOT
 BENCHMARKS = ("decode", "bus_hop", "cycles", "bars", "backtest", "tick_to_order", "naked_exposure")
 TIMEOUT_S = 600
 ENVIRONMENTS = {
-    "decode": (ROOT / ".bench-venv", ("cryptofeed",)),
-    "bars": (ROOT / ".bench-venv-bars", ("vectorbt==1.2.0", "backtrader")),
+    "decode": ((ROOT / ".bench-venv", ("cryptofeed",)),),
+    "bars": (
+        (ROOT / ".bench-venv-bars", ("vectorbt==1.2.0", "backtrader")),
+        (ROOT / ".bench-venv-nautilus", ("nautilus_trader==1.221.0",)),
+    ),
 }
-"""Benchmark -> the environment of what it compares with, and the packages there."""
+"""Benchmark -> the environments of what it compares with, and the packages in each."""
 
 # Figure -> (unit, what it must reach). Everything else a benchmark reports is shown without a goal.
 GOALS: dict[str, tuple[str, float, str]] = {
@@ -42,6 +46,7 @@ GOALS: dict[str, tuple[str, float, str]] = {
     "bars.kernel.ratio_bare": ("x", 1.5, "at most"),
     "bars.kernel.ratio_vectorbt": ("x", 20.0, "at least"),
     "bars.events.ratio_backtrader": ("x", 8.0, "at least"),
+    "bars.events.ratio_nautilus": ("x", 2.0, "at least"),
     "backtest.deltas_per_s": ("/s", 30_000.0, "at least"),
     "backtest.times_real": ("x", 500.0, "at least"),
     "backtest.ratio_two_engines": ("x", 0.6, "at least"),
@@ -145,9 +150,10 @@ def main() -> int:
     say = Console(stderr=True)
     results: dict[str, Any] = {}
     for name in names:
-        venv, packages = ENVIRONMENTS.get(name, (ROOT, ()))
-        if packages and (why_not := make_environment(venv, packages)):
-            say.print(f"{', '.join(packages)}: cannot be installed, no ratio to them: {why_not}")
+        for venv, packages in ENVIRONMENTS.get(name, ()):
+            if why_not := make_environment(venv, packages):
+                told = ", ".join(packages)
+                say.print(f"{told}: cannot be installed, no ratio to them: {why_not}")
         say.print(f"measuring {name} ...")
         results[name] = measure(name)
     if not given.json:

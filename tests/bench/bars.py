@@ -1,11 +1,12 @@
-"""Backtests on bars: against a bare compiled loop, vectorbt and backtrader.
+"""Backtests on bars: against a bare compiled loop, vectorbt, backtrader and NautilusTrader.
 
     python -m tests.bench.bars [--json] [--bars N]
 
 All run the same crossing of averages over 10 and 30 bars, 10 bps a side, decided at the close and
-filled at the next open. Rounds alternate, CPU time counts, the best round of each is taken. The
-others live in an environment of their own (``.bench-venv-bars``); without it their ratios are
-missing.
+filled at the next open, which is the same price here. CPU time counts, the best round of each is
+taken. The others live in environments of their own (``ENVIRONMENTS``); without them their ratios
+are missing. NautilusTrader trades one coin a time, so its money is compared with that of our round
+trips as well.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ from typing import Any
 import numba
 import numpy as np
 
-from services.research.event_bars import Bar, run_bars
+from services.research.event_bars import Bar, RoundTrip, run_bars
 from services.research.kernel import Bars, Costs, run_all
 from services.research.rules import SmaCross
 from tests.support import ROOT
 
 ROUNDS = 5
 FAST, SLOW, FEE = 10, 30, 0.001
-PYTHON = ROOT / ".bench-venv-bars" / "bin" / "python"
-OTHERS = ("vectorbt", "backtrader")
+ENVIRONMENTS = {
+    "vectorbt": ROOT / ".bench-venv-bars",
+    "backtrader": ROOT / ".bench-venv-bars",
+    "nautilus": ROOT / ".bench-venv-nautilus",  # it and vectorbt want different libraries
+}
 EVENT_BARS = 100_000
 """For engines that take a bar at a time: the slowest of them needs seconds for these."""
 
@@ -75,13 +79,17 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.process_time() - begin
 
 
+def python_of(name: str) -> Path:
+    return ENVIRONMENTS[name] / "bin" / "python"
+
+
 class Other:
     """Another program on the same bars: one round for every line it is sent."""
 
     def __init__(self, name: str, file: Path) -> None:
         script = Path(__file__).with_name("bars_others.py")
         self.process = subprocess.Popen(
-            [str(PYTHON), str(script), name, str(file)],
+            [str(python_of(name)), str(script), name, str(file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -135,17 +143,32 @@ def measure_events(count: int) -> dict[str, Any]:
     bars = [Bar(60 * n, first, last) for n, first, last in rows]
     params = SmaCross(FAST, SLOW)
     ours = min(seconds(lambda: run_bars(bars, params, Costs(FEE))) for _ in range(ROUNDS))
-    found: dict[str, Any] = {"ours_bars_per_s": round(count / ours)}
-    for name in OTHERS[1:]:
+    ran = run_bars(bars, params, Costs(FEE))
+    found: dict[str, Any] = {
+        "ours_bars_per_s": round(count / ours),
+        "round_trips": ran.round_trips,
+        "coin_net": round(sum(coin_net(trade) for trade in ran.trades), 5),
+    }
+    assert ran.round_trips == len(ran.trades), "coin_net needs all of them"
+    for name in ("backtrader", "nautilus"):
         if told := compare(name, opens, closes):
             found[f"{name}_bars_per_s"] = round(count / told["seconds"])
             found[f"ratio_{name}"] = round(told["seconds"] / ours, 1)
+            found[f"{name}_round_trips"] = int(told["round_trips"])
+            if "coin_net" in told:
+                found[f"{name}_coin_net"] = round(told["coin_net"], 5)
     return found
+
+
+def coin_net(trade: RoundTrip) -> float:
+    """Return what the round trip made with one coin, after fees, in quote units."""
+    fees = (trade.entry_price + trade.exit_price) * FEE
+    return trade.side * (trade.exit_price - trade.entry_price) - fees
 
 
 def compare(name: str, opens: np.ndarray, closes: np.ndarray) -> dict[str, float] | None:
     """Return the best round of another program, None where it cannot be run."""
-    if not PYTHON.exists():
+    if not python_of(name).exists():
         return None
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bars.npz"
