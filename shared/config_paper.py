@@ -20,6 +20,9 @@ def check_paper(config: Config, where: str) -> None:
         ConfigError: With the place and what would be right.
     """
     paper = config.paper
+    share = paper.queue_ahead_share
+    if not (share.is_finite() and 0 <= share <= 1):
+        raise ConfigError(f"{where}: paper.queue_ahead_share = {share}; give 0 to 1")
     _check_latency(paper.latency_ms, f"{where}: paper.latency_ms")
     for name, venue in paper.venues.items():
         if name not in config.venues:

@@ -191,14 +191,16 @@ class PaperConfig(Section, frozen=True, kw_only=True):
     """How accounts on paper behave like those of venues (docs/paper.md); all by ``seed``.
 
     What an order took of a side of a book is there again by half after ``impact_half_life_ms`` (0:
-    as soon as the venue changes a level). ``latency_ms`` are pairs of a percentile and
-    milliseconds, both rising, of what orders and cancels take to the venue; without any it is
+    as soon as the venue changes a level). An order that rests has ``queue_ahead_share`` of what is
+    shown at its price before it. ``latency_ms`` are pairs of a percentile and milliseconds, both
+    rising, of what orders and cancels take to the venue; without any it is
     ``executor.paper_latency_ms``. ``reject_rate`` is the share of orders that the venue refuses;
     outages, in which it answers nothing, come ``outages_per_hour`` times and last ``outage_s``.
     """
 
     seed: Annotated[int, Meta(ge=0, le=2**31)] = 7
     impact_half_life_ms: Annotated[int, Meta(ge=0, le=600_000)] = 1_000
+    queue_ahead_share: Decimal = Decimal(1)
     latency_ms: tuple[tuple[float, float], ...] = ()
     reject_rate: Annotated[float, Meta(ge=0, le=1)] = 0.0
     outages_per_hour: Annotated[float, Meta(ge=0, le=60)] = 0.0

@@ -137,6 +137,8 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         holds_secrets=True,
         # What it still evens out when it is stopped needs live books.
         needs=("ingestor", "orderbook", "risk"),
+        # On paper, where trades fill orders that rest.
+        follows=("md.trade",),
     ),
     ServiceSpec(
         name="recorder",

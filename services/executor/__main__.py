@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from services.executor.accounts import ledger_owner, open_gateways
+from services.executor.accounts import ledger_owner, open_gateways, read_on_paper
 from services.executor.engine import ENGINE, ExecutorEngine, on_ledger
 from services.executor.paper import WATCHED, PaperGateway
 from services.executor.transport import VenueRequests, VenueTransport
@@ -61,7 +61,7 @@ def build(
     lease = Lease(bus, NAME, str(own_id(instance)))
     requests = VenueRequests(gateways, clock, tick_to_order, timeout_s=timeout_s, check=lease.check)
     hosting = Hosting(
-        inputs=lambda _: inputs_of(NAME, range(config.bus.shards)),
+        inputs=lambda _: [*inputs_of(NAME, range(config.bus.shards)), *read_on_paper(config)],
         exclusive=True,
         lease=lease,
         checkpoints=ENGINE.checkpoints,

@@ -10,12 +10,15 @@ from services.executor.paper import PaperGateway
 from services.executor.paper_account import paper_account
 from services.executor.paper_conditions import conditions_at
 from shared.accounts.gateway import Gateway
+from shared.bus.inputs import newest_followed
+from shared.bus.port import Input
 from shared.clock import Clock
 from shared.config import check_live, read_secret
 from shared.config_sections import Config
 from shared.errors import ConfigError
 from shared.ledger import account_digest
 from shared.messages.rules import InstrumentRules
+from shared.streams import MD_TRADE
 
 Rules = Mapping[tuple[str, str], InstrumentRules]
 
@@ -41,6 +44,13 @@ def open_gateways(
     from shared.accounts.opening import open_account
 
     return {name: open_account(name, config, clock, environ) for name in venues}
+
+
+def read_on_paper(config: Config) -> list[Input]:
+    """Return what paper accounts want beside what the executor reads: trades fill what rests."""
+    if config.executor.mode != "paper":
+        return []
+    return [newest_followed("executor", MD_TRADE.name, range(config.bus.shards))]
 
 
 def ledger_owner(

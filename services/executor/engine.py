@@ -41,7 +41,14 @@ from shared.messages.execution import (
     ExecutorReady,
     TradingStateChanged,
 )
-from shared.messages.market import DepthView, Funding, FundingSettled, InstrumentInfo
+from shared.messages.market import (
+    DepthView,
+    Funding,
+    FundingSettled,
+    InstrumentInfo,
+    Trade,
+    TradesMissed,
+)
 from shared.messages.rules import InstrumentRules
 
 BEAT_NS: Final = 1_000_000_000
@@ -121,6 +128,8 @@ class ExecutorEngine:
             return self._on_view(message, now_ns) if self._plans.resting.plans else NOTHING
         if type(message) is not ApprovedPlan and isinstance(message, Result):
             return self._on_result(message, now_ns)
+        if isinstance(message, Trade | TradesMissed):
+            return NOTHING  # for accounts on paper, which have seen it
         out = Step()
         # A plan that starts touches no finished one: its write-ahead stays small.
         self._writer.touched |= redelivered or type(message) is Command

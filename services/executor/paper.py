@@ -41,11 +41,11 @@ from shared.errors import Rejected
 from shared.exchange.depth import ShownDepth
 from shared.messages.base import BookState, Message
 from shared.messages.execution import Balance, OrderStatus
-from shared.messages.market import DepthView, Funding, FundingSettled
+from shared.messages.market import DepthView, Funding, FundingSettled, Trade
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import TimeInForce
 
-WATCHED: Final = frozenset((DepthView, Funding, FundingSettled))
+WATCHED: Final = frozenset((DepthView, Trade, Funding, FundingSettled))
 """What of the bus an account takes."""
 ORDERS_MAX: Final = 10_000
 """Answered orders kept for queries, the oldest making room."""
@@ -90,12 +90,21 @@ class PaperGateway:
         self._lets_rest = lets_rest
         self.conditions = conditions or Conditions(venue, IDEAL)
         self._take: Callable[[StreamNews], None] = _to_nobody
-        self._resting = RestingOrders(self.account, self._book_resting, self._changed)
+        self._resting = RestingOrders(
+            self.account,
+            self._book_resting,
+            self._changed,
+            queue_ahead_share=self.conditions.paper.queue_ahead_share,
+        )
 
     def on_message(self, message: Message) -> None:
-        """Take what the executor reads and ``WATCHED`` has: books, rates that settle."""
+        """Take what the executor reads and ``WATCHED`` has: books, trades, rates that settle."""
         if isinstance(message, DepthView):
             self.on_view(message)
+        elif isinstance(message, Trade):
+            view = self._views.get(message.instrument)
+            if message.venue == self.venue and view and view.state is BookState.LIVE:
+                self._resting.on_trade(message)
         elif isinstance(message, Funding):
             self.account.funding.on_rate(message)
         elif isinstance(message, FundingSettled):
@@ -147,7 +156,8 @@ class PaperGateway:
         if name in self._depth:
             self._depth[name].recover(self._clock.now_ns(), rules.lot_size)
         if order.terms.rests:
-            market = MarketState(self._views.get(name), self._depth.get(name), rules)
+            now_ns = self._clock.now_ns()
+            market = MarketState(self._views.get(name), self._depth.get(name), rules, now_ns)
             return self._resting.place(order, market)
         terms = reduced(order, self.account.position(name))
         view = self._views.get(terms.instrument)

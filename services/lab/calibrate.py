@@ -32,9 +32,9 @@ from shared.exchange.exchange import Exchange
 from shared.exchange.generator import TICK_MS, MarketGenerator
 from shared.exchange.listing import Listing
 from shared.exchange.matching import BookSide
-from shared.exchange.orders import Fill, IncomingOrder, Order, RefusedError
+from shared.exchange.orders import Fill, IncomingOrder, Order, Print, RefusedError
 from shared.messages.base import BookState
-from shared.messages.market import DepthView
+from shared.messages.market import DepthView, Trade
 from shared.messages.market import Level as ShownLevel
 from shared.messages.terms import OrderTerms
 from shared.simulated.context import Context
@@ -201,6 +201,7 @@ class Comparison:
             lets_rest=True,
             conditions=self._conditions,
         )
+        self._watched.exchanges[0].print_listeners.append(self._on_print)
         self._drafts = drafts(Random(f"{seed}/{listing.venue}/{listing.instrument}"))
 
     def run(self) -> list[Compared]:
@@ -223,6 +224,20 @@ class Comparison:
         view = self._view_now(now_ns)
         self._kernel.after(VIEW_NS, partial(self._show, view))
         self._kernel.after(TICK_MS * _MS, self._step)
+
+    def _on_print(self, trade: Print) -> None:
+        """Tell the paper account of a trade of others, as late as of books."""
+        listing, now_ns = trade.listing, self._kernel.now_ns()
+        message = Trade(
+            venue=listing.venue,
+            instrument=listing.instrument,
+            trade_id=str(trade.trade_id),
+            side=trade.side,
+            price=float(listing.price(trade.ticks)),
+            qty=float(listing.qty(trade.lots)),
+            ts_recv_ns=now_ns,
+        )
+        self._kernel.after(VIEW_NS, partial(self._paper.on_message, message))
 
     def _view_now(self, now_ns: int) -> DepthView:
         """Return the book that is not traded, as the orderbook publishes it."""

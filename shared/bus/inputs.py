@@ -40,6 +40,12 @@ def inputs_of(
     return inputs
 
 
+def newest_followed(service: str, name: str, shards: Iterable[int]) -> Input:
+    """Return an input for a LATEST stream that a service follows where it needs it, from now on."""
+    assert name in SERVICE_OF[service].follows, "Redis lets it read no others"
+    return Input(BY_NAME[name], tuple(shards))
+
+
 def followed_by(service: str, names: Iterable[str]) -> list[Input]:
     """Return inputs for streams that a service follows without a group, from the first entry on.
 

@@ -111,6 +111,8 @@ def test_the_documented_example_is_right() -> None:
         ("latency_ms = [[101, 12]]", "paper.latency_ms: [101, 12]: give a percentile"),
         ("latency_ms = [[50, nan]]", "paper.latency_ms: [50, nan]: give"),
         ("latency_ms = [[50, 1e9]]", "paper.latency_ms: [50, 1e+09]: give"),
+        ("queue_ahead_share = 1.1", "paper.queue_ahead_share = 1.1; give 0 to 1"),
+        ("queue_ahead_share = nan", "paper.queue_ahead_share = NaN; give 0 to 1"),
         ("reject_rate = -0.1", "paper.reject_rate: Expected"),
         ("outage_s = 0", "paper.outage_s: Expected"),
         ("impact_ms = 3", "unknown key paper.impact_ms"),
