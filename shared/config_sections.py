@@ -185,6 +185,7 @@ class PaperVenue(Section, frozen=True, kw_only=True):
     reject_rate: Annotated[float, Meta(ge=0, le=1)] | None = None
     outages_per_hour: Annotated[float, Meta(ge=0, le=60)] | None = None
     outage_s: Annotated[float, Meta(gt=0, le=3_600)] | None = None
+    outage_unknown_rate: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class PaperConfig(Section, frozen=True, kw_only=True):
@@ -196,6 +197,8 @@ class PaperConfig(Section, frozen=True, kw_only=True):
     rising, of what orders and cancels take to the venue; without any it is
     ``executor.paper_latency_ms``. ``reject_rate`` is the share of orders that the venue refuses;
     outages, in which it answers nothing, come ``outages_per_hour`` times and last ``outage_s``.
+    ``outage_unknown_rate`` is the share of orders and cancels in one that may have been carried
+    out: half of them were. The others were surely not sent.
     """
 
     seed: Annotated[int, Meta(ge=0, le=2**31)] = 7
@@ -205,6 +208,7 @@ class PaperConfig(Section, frozen=True, kw_only=True):
     reject_rate: Annotated[float, Meta(ge=0, le=1)] = 0.0
     outages_per_hour: Annotated[float, Meta(ge=0, le=60)] = 0.0
     outage_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
+    outage_unknown_rate: Annotated[float, Meta(ge=0, le=1)] = 0.5
     venues: dict[str, PaperVenue] = {}
 
     def at(self, venue: str) -> PaperConfig:

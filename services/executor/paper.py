@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Final
 
 from services.executor.paper_account import PaperAccount
 from services.executor.paper_checks import check_kind, checked_rules, reduced
-from services.executor.paper_conditions import IDEAL, Conditions
+from services.executor.paper_conditions import IDEAL, Conditions, Lost
 from services.executor.paper_resting import MarketState, RestingOrders
 from shared.accounts.gateway import (
     FillReport,
@@ -147,9 +148,19 @@ class PaperGateway:
         Raises:
             Rejected: A filter of the instrument, the balance or the venue forbids it.
             Unavailable: It would rest and may not, or has no limit, or the venue is away.
+            OutcomeUnknown: The venue is away, and may have the order.
         """
         check_kind(order, lets_rest=self._lets_rest)
-        self.check_up()
+        lost = self.conditions.lost_at(self._clock.now_ns())
+        if lost is None:
+            return self._take_order(order)
+        if lost is Lost.ANSWER:
+            with suppress(Rejected):
+                self._take_order(order)
+        raise self.conditions.no_answer()
+
+    def _take_order(self, order: OrderRequest) -> OrderReport:
+        """Do what the venue does with an order that has reached it."""
         name = order.terms.instrument
         rules = checked_rules(order, self._rules)
         self.conditions.check_order()
@@ -207,9 +218,13 @@ class PaperGateway:
 
         Raises:
             Unavailable: The venue is away.
+            OutcomeUnknown: It is, and may have canceled the order.
         """
-        self.check_up()
-        self._resting.cancel(_client_id(key))
+        lost = self.conditions.lost_at(self._clock.now_ns())
+        if lost is not Lost.REQUEST:
+            self._resting.cancel(_client_id(key))
+        if lost is not None:
+            raise self.conditions.no_answer()
 
     def check_up(self) -> None:
         """Check that the venue answers.

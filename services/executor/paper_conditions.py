@@ -6,16 +6,27 @@ outages are functions of the time.
 
 from __future__ import annotations
 
+from enum import Enum
 from random import Random
 from typing import Final
 
 from shared.config_sections import Config, PaperConfig
-from shared.errors import Cause, Rejected, Unavailable
+from shared.errors import Cause, OutcomeUnknown, Rejected, Unavailable
 
 _MS, _S = 1_000_000, 1_000_000_000
 HOUR_NS: Final = 3_600 * _S
 IDEAL: Final = PaperConfig(impact_half_life_ms=0)
 """A venue that never refuses nor fails, and whose books forget what was taken as they change."""
+
+
+class Lost(Enum):
+    """What does not arrive of a request that trades: what was asked for is done only of the first.
+
+    Whoever asked cannot tell one from the other.
+    """
+
+    ANSWER = "answer"
+    REQUEST = "request"
 
 
 class Conditions:
@@ -36,6 +47,7 @@ class Conditions:
         self._points = paper.latency_ms or ((50.0, latency_ms),)
         self._latencies = Random(f"{self._key}/latency")
         self._refusals = Random(f"{self._key}/refusals")
+        self._losses = Random(f"{self._key}/losses")
         self._outages: dict[int, list[int]] = {}
         """Hour (since 1970) -> when outages begin in it, UNIX ns; of two hours."""
 
@@ -74,18 +86,44 @@ class Conditions:
         Raises:
             Unavailable: It does not, and nothing was sent.
         """
+        if ends_ns := self._outage_until(now_ns):
+            raise Unavailable(self._outage_text(ends_ns - now_ns), cause=Cause.SERVICE)
+
+    def lost_at(self, now_ns: int) -> Lost | None:
+        """Draw what is lost at a time of an order or a cancel; ``None``: nothing.
+
+        Raises:
+            Unavailable: The venue does not answer, and nothing was sent.
+        """
+        ends_ns = self._outage_until(now_ns)
+        if not ends_ns:
+            return None
+        rate, drawn = self.paper.outage_unknown_rate, self._losses.random()
+        if drawn >= rate:
+            raise Unavailable(self._outage_text(ends_ns - now_ns), cause=Cause.SERVICE)
+        return Lost.ANSWER if drawn < rate / 2 else Lost.REQUEST
+
+    def no_answer(self) -> OutcomeUnknown:
+        """Return the error of a request of which something was lost."""
+        text = f"{self._venue}: no answer on paper (paper.outage_unknown_rate)"
+        return OutcomeUnknown(text, cause=Cause.SERVICE)
+
+    def _outage_text(self, left_ns: int) -> str:
+        return (
+            f"{self._venue}: out of order on paper for {left_ns / _S:.0f} s more "
+            "(paper.outages_per_hour)"
+        )
+
+    def _outage_until(self, now_ns: int) -> int:
+        """Return when the outage at a time ends, UNIX ns; 0: there is none."""
         if not self.paper.outages_per_hour:
-            return
+            return 0
         length_ns = round(self.paper.outage_s * _S)
         hour = now_ns // HOUR_NS
         for begins_ns in (*self._begin_in(hour - 1), *self._begin_in(hour)):
             if begins_ns <= now_ns < begins_ns + length_ns:
-                raise Unavailable(
-                    f"{self._venue}: out of order on paper for "
-                    f"{(begins_ns + length_ns - now_ns) / _S:.0f} s more "
-                    "(paper.outages_per_hour)",
-                    cause=Cause.SERVICE,
-                )
+                return begins_ns + length_ns
+        return 0
 
     def _begin_in(self, hour: int) -> list[int]:
         """Return when outages begin in an hour: at random moments, whatever there was before."""

@@ -95,7 +95,7 @@ async def test_what_the_venue_refuses_changes_nothing() -> None:
 
 
 async def test_a_venue_that_is_away_answers_nothing_and_takes_no_order() -> None:
-    paper = make_paper(outages_per_hour=60.0, outage_s=3_600.0)
+    paper = make_paper(outages_per_hour=60.0, outage_s=3_600.0, outage_unknown_rate=0.0)
     key = OrderKey(venue="alpha", instrument=SPOT, client_order_id="o1")
     requests = (
         paper.submit(make_order()),

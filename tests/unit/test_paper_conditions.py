@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
+from decimal import Decimal as D
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from services.executor.paper_conditions import HOUR_NS, Conditions, conditions_at
+from services.executor.actions import Query, QueryAnswered, QueryFailed, Submit, SubmitLost
+from services.executor.paper import PaperGateway
+from services.executor.paper_conditions import HOUR_NS, Conditions, Lost, conditions_at
+from services.executor.transport import VenueRequests
+from shared.accounts.gateway import OrderKey, OrderRequest
+from shared.clock import ManualClock
 from shared.config import parse_config
 from shared.config_sections import PaperConfig
-from shared.errors import ConfigError, Rejected, Unavailable
+from shared.errors import ConfigError, OutcomeUnknown, Rejected, Unavailable
+from shared.histogram import Histogram
+from shared.messages.execution import OrderStatus
+from shared.messages.terms import TimeInForce
+from tests.decision_builders import SPOT, make_rules, make_terms, make_view
 from tests.support import ROOT
 
 VENUES = """
@@ -84,6 +96,117 @@ def test_outages_are_as_frequent_and_long_as_configured_whoever_looks_when() -> 
     assert ends == pytest.approx(300, rel=0.2), "those that overlap are one"
     later = Conditions("alpha", paper)  # as after a restart
     assert [away(later, at_ns) for at_ns in moments[9_000:]] == seen[9_000:]
+
+
+def test_the_configured_share_of_requests_in_an_outage_may_have_been_carried_out() -> None:
+    paper = PaperConfig(outages_per_hour=60.0, outage_s=3_600.0, outage_unknown_rate=0.4)
+    at_ns = FIRST_HOUR * HOUR_NS
+
+    def drawn(venue: str) -> list[Lost | None]:
+        conditions, found = Conditions(venue, paper), list[Lost | None]()
+        for _ in range(2_000):
+            try:
+                found.append(conditions.lost_at(at_ns))
+                assert found[-1] is not None, "the venue is away"
+            except Unavailable:
+                found.append(None)
+        return found
+
+    count = Counter(drawn("alpha"))
+    assert count[Lost.ANSWER] == pytest.approx(400, abs=60)
+    assert count[Lost.REQUEST] == pytest.approx(400, abs=60)
+    assert drawn("alpha") == drawn("alpha") != drawn("beta")
+    assert Conditions("alpha", PaperConfig()).lost_at(at_ns) is None
+
+
+def away_paper(rate: float = 1.0) -> tuple[PaperGateway, ManualClock]:
+    """Return an account whose venue is away from hour 1 on until far later, and its clock."""
+    clock = ManualClock()
+    paper = PaperConfig(
+        outages_per_hour=60.0, outage_s=3_600.0, outage_unknown_rate=rate, impact_half_life_ms=0
+    )
+    gateway = PaperGateway(
+        "alpha",
+        {("alpha", SPOT): make_rules("alpha", SPOT)},
+        clock,
+        wait=partial(asyncio.sleep, 0),
+        quote_balance=D(10**9),
+        lets_rest=True,
+        conditions=Conditions("alpha", paper),
+    )
+    gateway.on_view(make_view("alpha", bids=[(9_999.0, 50.0)], asks=[(10_001.0, 50.0)]))
+    return gateway, clock
+
+
+def go_back_up(gateway: PaperGateway) -> None:
+    gateway.conditions = Conditions("alpha", PaperConfig())
+
+
+async def test_the_executor_holds_orders_of_an_outage_unknown_and_asks_what_they_did() -> None:
+    gateway, clock = away_paper()
+    requests = VenueRequests({"alpha": gateway}, clock, Histogram(), timeout_s=5)
+    for number in range(40):
+        order = OrderRequest(
+            client_order_id=f"o{number}", terms=make_terms(qty=D("0.1"), price_limit=D(10_001))
+        )
+        report = await requests.carry_out(Submit(order, 0))
+        assert isinstance(report, SubmitLost)
+    key = OrderKey(venue="alpha", instrument=SPOT, client_order_id="o0")
+    assert isinstance(await requests.carry_out(Query(key)), QueryFailed)
+    go_back_up(gateway)
+    filled = D(0)
+    found = Counter[bool]()
+    for number in range(40):
+        answer = await requests.carry_out(
+            Query(OrderKey(venue="alpha", instrument=SPOT, client_order_id=f"o{number}"))
+        )
+        assert isinstance(answer, QueryAnswered)
+        found[answer.report is not None] += 1
+        filled += answer.report.filled_qty if answer.report else 0
+    assert found[True] > 8
+    assert found[False] > 8
+    spent = D(10**9) - (await gateway.balances())["USDT"].free
+    assert filled == D("0.1") * found[True]
+    assert spent >= filled * 10_001, "what was carried out is paid for, and nothing else"
+    assert spent < (filled + D("0.1")) * 10_001
+
+
+async def test_an_order_that_the_venue_refused_without_an_answer_is_not_found_later() -> None:
+    gateway, _ = away_paper()
+    for number in range(20):
+        terms = make_terms(qty=D("0.1"), price_limit=D("10001.0000001"))
+        with pytest.raises(OutcomeUnknown, match="outage_unknown_rate"):
+            gateway.fill(OrderRequest(client_order_id=f"o{number}", terms=terms))
+    go_back_up(gateway)
+    assert [gateway.order(f"o{number}") for number in range(20)] == [None] * 20
+
+
+def test_a_cancel_in_an_outage_may_have_been_carried_out() -> None:
+    gateway, _ = away_paper()
+    outage = gateway.conditions
+    go_back_up(gateway)
+    for number in range(20):
+        terms = make_terms(price_limit=D(9_000), qty=D("0.1"), time_in_force=TimeInForce.PO)
+        gateway.fill(OrderRequest(client_order_id=f"o{number}", terms=terms))
+    gateway.conditions = outage
+    for number in range(20):
+        with pytest.raises(OutcomeUnknown):
+            gateway.take_back(
+                OrderKey(venue="alpha", instrument=SPOT, client_order_id=f"o{number}")
+            )
+    states = Counter(
+        report.status for number in range(20) if (report := gateway.order(f"o{number}"))
+    )
+    assert set(states) == {OrderStatus.ACCEPTED, OrderStatus.CANCELED}
+    assert min(states.values()) > 3
+
+
+def test_without_unknown_outcomes_nothing_is_sent_in_an_outage() -> None:
+    gateway, _ = away_paper(rate=0.0)
+    for number in range(20):
+        with pytest.raises(Unavailable):
+            gateway.fill(OrderRequest(client_order_id=f"o{number}", terms=make_terms()))
+    assert gateway.order("o0") is None
 
 
 def test_what_is_configured_for_a_venue_differs_there_only() -> None:
