@@ -93,7 +93,7 @@ class PaperGateway:
         self._take: Callable[[StreamNews], None] = _to_nobody
         self._resting = RestingOrders(
             self.account,
-            self._book_resting,
+            self._book,
             self._changed,
             queue_ahead_share=self.conditions.paper.queue_ahead_share,
         )
@@ -286,26 +286,10 @@ class PaperGateway:
     def _book(
         self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
     ) -> FillReport:
-        now_ns = self._clock.now_ns()
-        paid = self.account.book(order.terms, rules, price, qty, now_ns)
-        return self._fill_report(order, price, qty, paid, now_ns)
-
-    def _book_resting(
-        self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
-    ) -> FillReport:
-        now_ns = self._clock.now_ns()
-        paid = self.account.book_resting(order.terms, rules, price, qty, now_ns)
-        return self._fill_report(order, price, qty, paid, now_ns)
-
-    def _fill_report(
-        self,
-        order: OrderRequest,
-        price: Decimal,
-        qty: Decimal,
-        paid: tuple[Decimal, str],
-        now_ns: int,
-    ) -> FillReport:
-        terms, (fee, fee_asset) = order.terms, paid
+        """Charge the account for a fill, one of an order that rests at the maker's fee."""
+        terms, now_ns = order.terms, self._clock.now_ns()
+        book = self.account.book_resting if terms.rests else self.account.book
+        fee, fee_asset = book(terms, rules, price, qty, now_ns)
         self._trades += 1
         return FillReport(
             trade_id=f"{order.client_order_id}-{self._trades}",
