@@ -15,6 +15,13 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
 POLL_S = 0.01
+PATIENCE, PATIENT_S = 3, 90
+"""On a busy machine a test waits this many times as long, up to so many seconds: waiting longer
+hides no fault, and a test states what must be fast by measuring it, not by its patience."""
+
+
+def _deadline(timeout_s: float) -> float:
+    return time.monotonic() + max(timeout_s, min(PATIENCE * timeout_s, PATIENT_S))
 
 
 async def eventually(
@@ -23,9 +30,9 @@ async def eventually(
     """Wait until ``condition`` (plain or async) is true and return its value.
 
     ``AssertionError`` inside the condition counts as "not yet", so a condition may assert. After
-    ``timeout_s`` the last one is raised, or one that says ``what`` was waited for.
+    ``timeout_s`` and some patience the last one is raised, or one that says ``what`` was waited for.
     """
-    deadline, last = time.monotonic() + timeout_s, None
+    deadline, last = _deadline(timeout_s), None
     while True:
         try:
             value = condition()
@@ -44,7 +51,7 @@ def eventually_sync(
     condition: Callable[[], T], *, timeout_s: float = 10.0, every_s: float = 0.05, what: str = ""
 ) -> T:
     """The same for tests without an event loop."""
-    deadline, last = time.monotonic() + timeout_s, None
+    deadline, last = _deadline(timeout_s), None
     while True:
         try:
             if value := condition():

@@ -192,7 +192,7 @@ class Stack:
     # Plans and what became of them.
 
     def make_plan(
-        self, buy: str, sell: str, qty: str = "0.01", *, ttl_s: float = 3
+        self, buy: str, sell: str, qty: str = "0.01", *, ttl_s: float = 30
     ) -> ApprovedPlan:
         self._plans += 1
         now_ns = time.time_ns()
