@@ -30,7 +30,7 @@ async def eventually(
     """Wait until ``condition`` (plain or async) is true and return its value.
 
     ``AssertionError`` inside the condition counts as "not yet", so a condition may assert. After
-    ``timeout_s`` and some patience the last one is raised, or one that says ``what`` was waited for.
+    ``timeout_s``, and some patience, the last one is raised, or one that says ``what`` was awaited.
     """
     deadline, last = _deadline(timeout_s), None
     while True:
