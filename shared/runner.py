@@ -2,6 +2,9 @@
 
 Exit codes: 0 only when asked to stop (SIGTERM, SIGINT) and the drain succeeded; 1 when the service
 failed; 2 when the configuration is wrong. A supervisor restarts it on 1.
+
+A service that lost its lease is opened anew in the same process, as a standby: on a busy machine,
+where leases are lost, loading the code again takes seconds in which nobody evens out an open plan.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
 LAST_LOOK_S = 0.5
+LEASES_LOST_MAX = 20
+"""Then the process ends, and a supervisor starts another one."""
 _SAID_IN_ONE_LINE = (BusUnavailable, LeaseLost, CodecError)
 _BEAT_TUNING = replace(TUNING, backoff_cap_s=0.5, insists=False)
 """Reconnects soon enough to report lost data (shared.ledger.WITNESS_NS); never waits."""
@@ -164,7 +169,26 @@ async def _serve(
     stop: asyncio.Event,
     drain_timeout_s: float,
 ) -> None:
-    """Open the app, run it, and drain it however it ends."""
+    """Open the app and run it, anew whenever its lease was lost; drain it however it ends."""
+    for left in reversed(range(LEASES_LOST_MAX)):
+        try:
+            await _serve_once(config, observer, open_app, stop, drain_timeout_s)
+        except LeaseLost as error:
+            if not left:
+                raise
+            log.error("lease_lost", extra={"reason": str(error)})
+        else:
+            return
+        gc.collect()  # what was open is larger than all that comes and goes
+
+
+async def _serve_once(
+    config: Config,
+    observer: Observer,
+    open_app: OpenApp,
+    stop: asyncio.Event,
+    drain_timeout_s: float,
+) -> None:
     async with open_app(config, observer) as app:
         watching = asyncio.create_task(_watch_readiness(app, observer, stop))
         try:

@@ -12,10 +12,10 @@ back (an unwind) counts as well; a plan that stays uneven is counted apart, and 
 ``by_orders`` divides the times by how many orders it took to even the plan out: an order that finds
 no price is followed by a pause of 100 ms before the next one, then of 200 ms, ... (``plans.py``).
 
-An executor that ends (its lease was lost) is started again at once, as a supervisor does after its
-pause; ``restarts`` tells in which plan, why it ended, how long until it was ready again, and how
-long the plan was uneven, which counts in the other figures as well. A plan that does not end stops
-the benchmark: it reports what there is, ``stopped`` why, and exits with 1.
+``leases_lost`` tells why the executor began anew. One that ends is started again at once, as a
+supervisor does after its pause; ``restarts`` tells why it ended, after what time it was ready
+again, and how long its plan was uneven, which counts in the other figures as well. A plan that does
+not end stops the benchmark: it reports what there is, ``stopped`` why, and exits with 1.
 """
 
 from __future__ import annotations
@@ -119,13 +119,18 @@ class DelayedStack(Stack):
         begun_s = time.monotonic()
         words = self.last_words()
         self.start_ready()
-        return {"exit_code": code, "reason": words, "ready_after_s": time.monotonic() - begun_s}
+        ready_after_s = round(time.monotonic() - begun_s, 1)
+        return {"exit_code": code, "reason": words, "ready_after_s": ready_after_s}
+
+    def logged(self, event: str = "") -> list[str]:
+        """Return the lines of the executor's log, or those of one event."""
+        lines = (self.folder / "executor.log").read_text().splitlines()
+        return [line for line in lines if f'"event":"{event}' in line]
 
     def last_words(self) -> str:
         """Return why the executor's log says that it failed, or else its last line."""
-        lines = (self.folder / "executor.log").read_text().splitlines()
-        failed = [line for line in lines if "service_failed" in line]
-        return (failed or lines or ["its log is empty"])[-1][:400]
+        found = self.logged("service_failed") or self.logged() or ["its log is empty"]
+        return found[-1][:400]
 
     def news(self, since: bytes) -> tuple[bytes, list[Any]]:
         """Return what the executor said since, and where that ends."""
@@ -171,6 +176,7 @@ class Played:
     orders: dict[str, set[str]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     restarts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    leases_lost: list[str] = field(default_factory=list)
     stopped: str = ""
 
 
@@ -220,6 +226,7 @@ def measure(plans: int) -> dict[str, Any]:
         stack_up(Path(folder)) as stack,
     ):
         played = play(stack, plans)
+        played.leases_lost = [json.loads(line)["reason"] for line in stack.logged("lease_lost")]
         accounts = stack.control("/accounts")
     return report(played, [fill for venue in PLACES for fill in accounts[venue]["fills"]])
 
@@ -252,6 +259,7 @@ def report(played: Played, fills: list[dict[str, Any]]) -> dict[str, Any]:
             orders: {"n": len(spans), "p50": at(spans, 0.5), "max": max(spans)}
             for orders, spans in sorted(by_orders.items())
         },
+        "leases_lost": played.leases_lost,
         "restarts": list(played.restarts.values()),
         "stopped": played.stopped,
     }

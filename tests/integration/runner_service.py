@@ -14,8 +14,10 @@ from shared.bus.port import Input
 from shared.clock import SystemClock
 from shared.config_sections import Config
 from shared.engine import NOTHING, Result, Step
+from shared.lease import Lease
 from shared.messages.base import Message
 from shared.observe import Observer
+from shared.process import own_id
 from shared.runner import run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
@@ -78,7 +80,8 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Any]:
     spec = streams.CTL_COMMAND if KIND == "durable" else streams.MD_RESYNC
     bus = await open_bus(config.bus, service="risk", instance=observer.instance)
     try:
-        hosting = Hosting(inputs=lambda _: [Input(spec)])
+        lease = Lease(bus, "risk", str(own_id(observer.instance))) if KIND == "leased" else None
+        hosting = Hosting(inputs=lambda _: [Input(spec)], lease=lease)
         yield Shell("risk", Counting(), bus, SystemClock(), observer, hosting)
     finally:
         await bus.close()

@@ -302,10 +302,10 @@ async def test_a_stopped_risk_is_replaced_and_writes_nothing_when_it_goes_on(
 
             eventually_sync(is_halted, timeout_s=30)
             first.process.send_signal(signal.SIGCONT)
-            assert first.process.wait(20) == 1
-            (ended,) = events(first, "service_failed")
-            assert "lease risk ran out" in ended["reason"]
-            assert "this process was stopped" in ended["reason"]
+            eventually_sync(lambda: events(first, "standby"), timeout_s=30)
+            (lost,) = events(first, "lease_lost")
+            assert "lease risk ran out" in lost["reason"]
+            assert "this process was stopped" in lost["reason"]
             assert is_halted(), "it did not save what it still thought"
             assert not events(second, "data_lost")
             assert second.process.poll() is None
@@ -337,11 +337,14 @@ async def test_a_stopped_executor_is_replaced_by_one_that_was_ready_and_says_not
             eventually_sync(lambda: events(second, "lease_held"), timeout_s=30)
             assert client.get(fence_key("executor")).startswith(b"2 executor-b@")
             first.process.send_signal(signal.SIGCONT)
-            assert first.process.wait(20) == 1
-            (ended,) = events(first, "service_failed")
-            assert "lease executor ran out" in ended["reason"]
+            eventually_sync(lambda: events(first, "standby"), timeout_s=30)
+            (lost,) = events(first, "lease_lost")
+            assert "lease executor ran out" in lost["reason"]
             assert client.get(fence_key("executor")).startswith(b"2 executor-b@")
-            assert second.process.poll() is None
+            second.end(signal.SIGKILL)
+            eventually_sync(lambda: len(events(first, "lease_held")) == 2, timeout_s=30)
+            assert client.get(fence_key("executor")).startswith(b"3 executor-a@")
+            assert first.process.poll() is None
 
 
 async def test_two_processes_of_one_name_are_both_seen_and_a_restarted_one_once(

@@ -11,6 +11,7 @@ import pytest
 from services.executor.standdown import REFUSALS_MAX
 from shared.bus.signing import SIGNATURE
 from shared.codec import FIELD, encode
+from shared.lease_terms import TTL_MS
 from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import (
     ExecutorReady,
@@ -119,6 +120,21 @@ def test_a_partial_fill_is_evened_out(stack) -> None:
     assert stack.end_of(plan).outcome in EVEN
     assert abs(stack.exposure()) < DUST
     stack.check_ledger()
+
+
+def test_a_leg_left_naked_by_a_lost_lease_is_evened_out_by_the_same_process(stack) -> None:
+    stack.fault("partial_fill", "binance", fraction=0.4)
+    plan = stack.send("binance", "kraken")
+    eventually_sync(lambda: stack.published(OrderEvent, plan_id=plan.plan_id), what="orders")
+    process = stack.executor
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(TTL_MS / 1_000 + 0.2)
+    process.send_signal(signal.SIGCONT)
+    assert stack.end_of(plan).outcome in EVEN
+    assert abs(stack.exposure()) < DUST
+    stack.check_ledger()
+    assert process.poll() is None
+    assert "lease_lost" in (stack.folder / "executor.log").read_text()
 
 
 def test_late_and_halted_plans_are_not_started(stack) -> None:

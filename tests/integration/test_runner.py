@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
+from shared.lease_terms import TTL_MS
 from shared.messages.base import Message
 from shared.messages.control import Command, CommandKind
 from shared.messages.market import ResyncRequest
@@ -158,6 +161,30 @@ async def test_a_durable_service_ends_when_redis_dies(
     assert await running.exit_code() == 1
     (failed,) = running.events("service_failed")
     assert "unreachable" in failed["reason"]
+
+
+async def test_a_service_that_lost_its_lease_goes_on_in_the_same_process(
+    server: EmbeddedServer, start: Callable[..., Running]
+) -> None:
+    server.start()
+    running = start("leased")
+    await eventually(running.is_ready)
+    for times in (1, 2):
+        running.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(TTL_MS / 1_000 + 0.2)
+        running.process.send_signal(signal.SIGCONT)
+        await eventually(partial(has_held, running, times + 1), timeout_s=30)
+        assert len(running.events("lease_lost")) == times
+    assert "ran out" in running.events("lease_lost")[0]["reason"]
+    await publish(server, resync(1))
+    await eventually(lambda: _publishes_until_heard(server, running))
+    assert running.process.poll() is None
+    running.process.send_signal(signal.SIGTERM)
+    assert await running.exit_code() == 0
+
+
+def has_held(running: Running, times: int) -> bool:
+    return len(running.events("lease_held")) == times
 
 
 async def test_a_failing_engine_ends_the_process_with_its_traceback(
