@@ -16,17 +16,20 @@ to be made at all. That a place holds more than its band stops nothing: it is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
-from fractions import Fraction
-from math import ceil, floor
+from math import lcm
 from typing import Final, NamedTuple
 
 from shared.domain.inventory import Band, VenueAsset
 
 _ZERO: Final = Decimal(0)
-_NONE: Final = Fraction(0)
 _DECIMALS: Final = 8
+_GRID: Final = 10**_DECIMALS
+_Ratio = tuple[int, int]
+"""What is above the line and what below it, not in lowest terms; below it is more than 0."""
+_NONE: Final[_Ratio] = (0, 1)
+_ONE: Final[_Ratio] = (1, 1)
 
 
 class SkewLimits(NamedTuple):
@@ -78,45 +81,65 @@ class Skew(NamedTuple):
 def skew_of(changes: Iterable[Change], limits: SkewLimits) -> Skew:
     """Return what a trade is charged and rewarded.
 
+    Exact, in whole numbers: fractions that are kept in lowest terms took most of a decision's time.
+
     Args:
         changes: One of each place with a target that it takes from or brings to.
         limits: The most of both.
     """
-    most_charge, most_reward = Fraction(limits.charge_bps_max), Fraction(limits.reward_bps_max)
     charge = reward = _NONE
     for place in changes:
-        taken = Fraction(place.before) - Fraction(place.after)
+        before, after, low, target, high = _whole(place)
+        taken = before - after
         if not taken:
             continue
-        depth = (_below(place.after, place.band) - _below(place.before, place.band)) / taken
+        depth = _mean(target - before, target - after, target - low, taken)
         if taken > 0:
-            height = _above(place.before, place.band) - _above(place.after, place.band)
-            charge += most_charge * depth
-            reward += most_reward * height / taken
+            charge = _plus(charge, depth)
+            reward = _plus(reward, _mean(after - target, before - target, high - target, taken))
         else:
-            reward += most_reward * depth
-    return Skew(_grid(ceil, charge), _grid(floor, min(reward, most_reward)))
+            reward = _plus(reward, depth)
+    if reward[0] > reward[1]:
+        reward = _ONE
+    most_charge, most_reward = (most.as_integer_ratio() for most in limits)
+    return Skew(
+        _grid(-(-charge[0] * most_charge[0] * _GRID // (charge[1] * most_charge[1]))),
+        _grid(reward[0] * most_reward[0] * _GRID // (reward[1] * most_reward[1])),
+    )
 
 
-def _below(held: Decimal, band: Band) -> Fraction:
-    """Return the area under ``depth`` from what is held up to the target."""
-    return _area(band.target - held, band.target - band.low)
+def _whole(place: Change) -> tuple[int, ...]:
+    """Return what is held before and after, and the band, as multiples of one common unit."""
+    band = place.band
+    ratios = [
+        qty.as_integer_ratio()
+        for qty in (place.before, place.after, band.low, band.target, band.high)
+    ]
+    unit = lcm(*[below for _, below in ratios])
+    return tuple(above * (unit // below) for above, below in ratios)
 
 
-def _above(held: Decimal, band: Band) -> Fraction:
-    """Return the area under ``height`` from the target up to what is held."""
-    return _area(held - band.target, band.high - band.target)
+def _mean(off_from: int, off_to: int, width: int, taken: int) -> _Ratio:
+    """Return the mean of a ramp on the way between two distances from the target.
+
+    The ramp rises from 0 at the target, and below it, to 1 at ``width``, and stays there.
+    """
+    scale = width or 1
+    area = _area(off_to, width, scale) - _area(off_from, width, scale)
+    below = 2 * scale * taken
+    return (area, below) if below > 0 else (-area, -below)
 
 
-def _area(off: Decimal, width: Decimal) -> Fraction:
-    """Return the area under a ramp of slope ``1 / width`` up to 1, and 1 from there on."""
+def _area(off: int, width: int, scale: int) -> int:
+    """Return the area under the ramp up to a distance, times twice the ``scale``."""
     if off <= 0:
-        return _NONE
-    exact_off, exact_width = Fraction(off), Fraction(width)
-    if off >= width:
-        return exact_off - exact_width / 2
-    return exact_off * exact_off / (2 * exact_width)
+        return 0
+    return off * off if off < width else (2 * off - width) * scale
 
 
-def _grid(rounded: Callable[[Fraction], int], bps: Fraction) -> Decimal:
-    return Decimal(rounded(bps * 10**_DECIMALS)).scaleb(-_DECIMALS)
+def _plus(one: _Ratio, other: _Ratio) -> _Ratio:
+    return one[0] * other[1] + other[0] * one[1], one[1] * other[1]
+
+
+def _grid(units: int) -> Decimal:
+    return Decimal(units).scaleb(-_DECIMALS)

@@ -129,12 +129,18 @@ def test_a_leg_left_naked_by_a_lost_lease_is_evened_out_by_the_same_process(stac
     process = stack.executor
     process.send_signal(signal.SIGSTOP)
     time.sleep(TTL_MS / 1_000 + 0.2)
+    since_ns = time.time_ns()
     process.send_signal(signal.SIGCONT)
+    log = stack.folder / "executor.log"
+    eventually_sync(lambda: "lease_lost" in log.read_text(), what="a lease that is lost")
     assert stack.end_of(plan).outcome in EVEN
     assert abs(stack.exposure()) < DUST
     stack.check_ledger()
     assert process.poll() is None
-    assert "lease_lost" in (stack.folder / "executor.log").read_text()
+    eventually_sync(
+        lambda: any(m.ready and m.ts_ns > since_ns for m in stack.published(ExecutorReady)),
+        what="an executor that is ready again",
+    )
 
 
 def test_late_and_halted_plans_are_not_started(stack) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal as D
+from fractions import Fraction
+from math import ceil, floor
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.inventory import Band
-from shared.domain.skew import Change, SkewLimits, skew_of
+from shared.domain.skew import Change, Skew, SkewLimits, skew_of
 
 amounts = st.decimals(0, 100, places=3)
 bps = st.decimals(0, 50, places=2)
@@ -67,3 +70,48 @@ def test_both_stay_within_their_bounds(drawn, most) -> None:
     found = skew_of(changes, most)
     assert 0 <= found.charge_bps <= most.charge_bps_max * len(changes)
     assert 0 <= found.reward_bps <= most.reward_bps_max
+
+
+def in_fractions(changes: Iterable[Change], most: SkewLimits) -> Skew:
+    """Return the skew word for word by the formulas of ``shared/domain/skew.py``."""
+    charge = reward = Fraction(0)
+    for change in changes:
+        before, after = Fraction(change.before), Fraction(change.after)
+        low, target, high = (Fraction(qty) for qty in change.band)
+
+        def area(off: Fraction, width: Fraction) -> Fraction:
+            if off <= 0:
+                return Fraction(0)
+            return off - width / 2 if off >= width else off * off / (2 * width)
+
+        if before == after:
+            continue
+        depth = area(target - after, target - low) - area(target - before, target - low)
+        height = area(before - target, high - target) - area(after - target, high - target)
+        depth, height = depth / (before - after), height / (before - after)
+        if after < before:
+            charge += Fraction(most.charge_bps_max) * depth
+            reward += Fraction(most.reward_bps_max) * height
+        else:
+            reward += Fraction(most.reward_bps_max) * depth
+    reward = min(reward, Fraction(most.reward_bps_max))
+    unit = D("1e-8")
+    return Skew(D(ceil(charge * 10**8)) * unit, D(floor(reward * 10**8)) * unit)
+
+
+fine = st.decimals(0, 100, places=12)
+moved = st.builds(
+    lambda band, before, after: Change(("a", "BTC"), band, before, after),
+    st.one_of(
+        bands,
+        st.builds(lambda t, d: Band(max(D(0), t - d), t, t + d), fine, fine),
+        st.builds(lambda t: Band(t, t, t), fine),
+    ),
+    fine,
+    fine,
+)
+
+
+@given(st.lists(moved, max_size=6), limits())
+def test_whole_numbers_say_what_fractions_say(changes, most) -> None:
+    assert skew_of(changes, most) == in_fractions(changes, most)
