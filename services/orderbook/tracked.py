@@ -36,8 +36,11 @@ _CROSSED: Final = BookState.CROSSED
 _DOWN: Final = BookState.DOWN
 _SYNCING: Final = BookState.SYNCING
 
-SNAPSHOT_GRACE_NS = 1_000_000_000
-"""How long a snapshot announced by a status may take over its own stream before it is missed."""
+SNAPSHOT_GRACE_NS = 2_000_000_000
+"""How long a snapshot announced by a status may take over its own stream before it is missed.
+
+A busy machine may take a second; asking again too early makes every reader of the venue start over.
+"""
 CATCH_UP_NS = 200_000_000
 """A reader that found nothing old for this long has read everything there was."""
 
