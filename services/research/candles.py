@@ -110,7 +110,9 @@ def make_candles(
         ConfigError: The first row that is not right, and what would be.
     """
     there = ~np.isnan(table.prices).all(axis=0)
-    kept = Table(table.where, table.row[there], table.times_s[there], table.prices[:, there])
+    kept = table
+    if not there.all():
+        kept = Table(table.where, table.row[there], table.times_s[there], table.prices[:, there])
     if len(kept.row) < BARS_MIN:
         raise ConfigError(f"{table.where}: {_counted(len(kept.row))}; at least {BARS_MIN}")
     _check_order(kept)

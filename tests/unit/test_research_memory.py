@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from services.research.candle_files import DataConfig, load_candles
 from services.research.event_bars import TRADES_MAX, Bar, BarBacktest, run_bars
 from services.research.kernel import Bars, Costs, run_all
 from services.research.rules import SmaCross
@@ -60,6 +63,31 @@ def test_the_compiled_backtest_holds_eight_bytes_a_bar_beside_its_arrays() -> No
 
     more = 60_000
     assert held(20_000 + more) - held(20_000) < 8 * more + GROWTH_BYTES_MAX
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+def test_candles_are_read_into_arrays_and_their_text_is_not_kept(
+    tmp_path: Path, suffix: str
+) -> None:
+    """Two copies of 48 bytes a row at most; the text alone has 90, and was held four times."""
+
+    def held(count: int) -> int:
+        path = tmp_path / f"{count}.{suffix}"
+        rows = (f"{1_700_000_040 + 60 * n},{'30000.123456,' * 4}{'7' * 30}" for n in range(count))
+        text = "\n".join(["time,open,high,low,close,volume", *rows]).encode()
+        path.write_bytes(gzip.compress(text, 1) if suffix == "csv.gz" else text)
+        tracemalloc.start()
+        try:
+            loaded = load_candles(path, DataConfig())
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert len(loaded.candles.closes) == count
+        return peak
+
+    more = 30_000
+    assert held(10_000 + more) - held(10_000) < 2 * 48 * more + GROWTH_BYTES_MAX
 
 
 def test_figures_count_what_is_no_longer_kept() -> None:
