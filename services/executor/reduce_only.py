@@ -13,7 +13,7 @@ the venue differ: positions and executions are read again before the plan does a
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.executor.order_record import OrderRecord
 from services.executor.state import ExecutorState, PlanKind, PlanRecord
@@ -26,6 +26,11 @@ from shared.errors import Cause
 from shared.messages.execution import OrderStatus
 from shared.messages.rounds import round_key
 from shared.messages.terms import OrderTerms, is_same_side
+
+CLOCKS_NS: Final = 5_000_000_000
+"""An order that ended so long before a fill, by our clock, may have filled after it by the venue's.
+What it closed before the fill may then count as closed since: a plan trades it back all the same.
+"""
 
 
 def closes_position(plan: PlanRecord, instrument: str) -> bool:
@@ -62,10 +67,11 @@ def had_nothing_to_reduce(order: OrderRecord) -> bool:
 class TakenOver(NamedTuple):
     """How a fill of the venue's own order is divided; all in units of the instrument, unsigned.
 
-    ``of_no_round`` was opened by plans that belong to no round. ``closed_twice`` is the part of it
-    that a plan, ended by now, has closed as well: a new plan has to trade it back. ``of_rounds`` is
-    the part that plans in flight account for, by strategy and round; a round of which a plan in
-    flight trades there is named even if its part is zero.
+    ``of_no_round`` reduces no round: plans that belong to none opened it, or it was closed twice.
+    ``closed_twice`` is the part of it that a plan of ours has closed as well, so that the venue
+    opened a position by it: a new plan has to trade it back. ``of_rounds`` is the part that plans
+    in flight account for, by strategy and round; a round of which a plan in flight trades there is
+    named even if its part is zero.
     """
 
     of_no_round: Decimal
@@ -81,11 +87,13 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
     1. to a FLATTEN, which has that much less to close;
     2. to the closing of a round whose order was refused because of it;
     3. to positions that no plan in flight opened;
-    4. to plans in flight that hold a position there, mostly adopted ones, which rebalance it;
+    4. to plans in flight that hold a position there, mostly adopted ones: they rebalance it, but
+       for those that even nothing out, whose rounds are reduced;
     5. to adopted plans in flight that held one and have closed it by an order of their own as well;
-    6. to adopted plans that have ended since then (``closed_twice``).
+    6. to what all other plans have closed there since then (``closed_twice``).
 
-    Risk is told of the result, and books the same rounds.
+    Risk is told of the result, and books the same rounds. What is left was closed of rounds that
+    others hold against; risk halts if there is none.
     """
     of_no_round, of_rounds = ZERO, dict[str, Decimal]()
     key, left = holding_key(venue, fill.instrument), fill.side.signed(fill.qty)
@@ -120,23 +128,21 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
         part = _part_against(net, left)
         if part and _evens_out(plan):
             of_no_round += _charge(plan, part, fill, key, of_rounds)
-            left -= part
+        left -= part
     for plan, closed in closed_since:
         part = fill.side.signed(min(abs(left), closed))
-        if part and _evens_out(plan) and plan.kind is PlanKind.ADOPTED and not plan.round_id:
+        if part and _evens_out_again(plan):
             of_no_round += _charge(plan, part, fill, key, of_rounds)
             left -= part
-    ended = sum(
+    closed_by_others = sum(
         (
-            _opened_there(state, plan, fill, key)
+            _closed_by_orders(state, plan, fill, key)
             for plan in state.plans.values()
-            if plan.kind is PlanKind.ADOPTED
-            and not plan.round_id
-            and plan.ts_done_ns >= fill.ts_venue_ns
+            if not (plan.is_open and _evens_out_again(plan))
         ),
         ZERO,
     )
-    twice = min(abs(left), ended)
+    twice = min(abs(left), closed_by_others)
     return TakenOver(of_no_round + twice, twice, of_rounds)
 
 
@@ -166,6 +172,14 @@ def _evens_out(plan: PlanRecord) -> bool:
     return not (plan.is_closing or plan.is_directional or plan.values)
 
 
+def _evens_out_again(plan: PlanRecord) -> bool:
+    """Tell whether it also trades back what it has closed of its own after the venue had.
+
+    Not where a round would be charged for it that holds nothing there any more.
+    """
+    return _evens_out(plan) and plan.kind is PlanKind.ADOPTED and not plan.round_id
+
+
 def _charge(
     plan: PlanRecord, part: Decimal, fill: FillReport, key: str, of_rounds: dict[str, Decimal]
 ) -> Decimal:
@@ -190,8 +204,30 @@ def _closed_since(
     return max(ZERO, _opened_there(state, plan, fill, key) - still_held)
 
 
+def _closed_by_orders(
+    state: ExecutorState, plan: PlanRecord, fill: FillReport, key: str
+) -> Decimal:
+    """Return how much a plan has closed there by orders of its own since the venue's fill.
+
+    An approved plan that does not close a round closes only what it opened there itself.
+    """
+    closed = sum(
+        (
+            order.life.filled_qty
+            for order in state.orders_of(plan)
+            if order.side is fill.side
+            and holding_key(order.venue, order.instrument) == key
+            and (not order.ts_ended_ns or order.ts_ended_ns >= fill.ts_venue_ns - CLOCKS_NS)
+        ),
+        ZERO,
+    )
+    if plan.is_closing or plan.kind is not PlanKind.ARBITRAGE:
+        return closed
+    return min(closed, _opened_there(state, plan, fill, key))
+
+
 def _opened_there(state: ExecutorState, plan: PlanRecord, fill: FillReport, key: str) -> Decimal:
-    """Return how much a plan without a round opened of what the venue closed, in all."""
+    """Return how much a plan opened of what the venue closed, in all."""
     opened = sum(
         (
             order.life.filled_qty

@@ -48,7 +48,7 @@ class Reductions:
         self._closed_twice: list[tuple[str, FillReport]] = []
 
     def take_closed_twice(self) -> list[tuple[str, FillReport]]:
-        """Return and clear what both the venue and an ended plan of ours have closed."""
+        """Return and clear what both the venue and a plan of ours have closed."""
         closed, self._closed_twice = self._closed_twice, []
         return closed
 
@@ -116,17 +116,20 @@ class Reductions:
         text = f"{who}: {fill.side} {fill.qty} {name} at {fill.price}"
         if qty != fill.qty:
             text += f", {qty} of it ours, of {held} held"
-        alert(out, Severity.CRITICAL, "POSITION_REDUCED", text, now_ns, f"{venue} {name}")
-        if not qty:
-            return
-        told = self._message(order, fill, qty, now_ns)
-        taken = take_over(self._state, venue, msgspec.structs.replace(fill, qty=qty))
-        told = msgspec.structs.replace(
-            told, of_no_round=taken.of_no_round, of_rounds=taken.of_rounds
-        )
-        if taken.closed_twice:
+        ours = msgspec.structs.replace(fill, qty=qty)
+        taken = take_over(self._state, venue, ours) if qty else None
+        if taken is not None and taken.closed_twice:
+            text += f"; {taken.closed_twice} of it we have closed as well, which is traded back"
             rest = msgspec.structs.replace(fill, qty=taken.closed_twice)
             self._closed_twice.append((venue, rest))
+        alert(out, Severity.CRITICAL, "POSITION_REDUCED", text, now_ns, f"{venue} {name}")
+        if taken is None:
+            return
+        told = msgspec.structs.replace(
+            self._message(order, fill, qty, now_ns),
+            of_no_round=taken.of_no_round,
+            of_rounds=taken.of_rounds,
+        )
         self._state.books.trade(execution_of(told))
         out.messages.append(told)
 

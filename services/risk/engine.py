@@ -11,6 +11,7 @@ books, with its own cap, is the place to find a smaller one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, get_args
 
 from services.risk.border import (
@@ -39,6 +40,7 @@ from services.risk.restated import apply_restated
 from services.risk.round_reports import RoundReports, end_round
 from services.risk.stops import RoundStops
 from services.risk.trading import TradingControl, TradingStatus
+from services.risk.unowned import held_by_none, opened_text
 from shared.config_sections import Config, RiskConfig, VenueConfig
 from shared.domain.instrument import MarketKey, split_instrument
 from shared.engine import NOTHING, EngineSpec, Result, Step
@@ -284,7 +286,7 @@ class RiskEngine:
         return []
 
     def _on_fill(self, fill: Fill, now_ns: int) -> list[Message]:
-        ledger = self._state.ledger
+        ledger, before = self._state.ledger, held_by_none(self._state.ledger, fill)
         if why := ledger.ownership_flaw(fill):  # left out, and halted: what we hold is unknown now
             self._counters["fills_unowned"] += 1
             self._writer.touch_decided()
@@ -295,7 +297,7 @@ class RiskEngine:
             return []
         self._counters["fills"] += 1
         self._writer.touch_ledger()
-        return reduced_alerts(fill, ledger.rounds.touched, now_ns)
+        return _alerts_of_reduction(ledger, fill, before, self._control, now_ns)
 
     def _on_account(self, told: _OfAccount, now_ns: int) -> list[Message]:
         if told.venue in self._venues:
@@ -341,6 +343,19 @@ def _put_on_record(ledger: Ledger, event: OrderEvent, config: RiskConfig) -> boo
     if is_new and config.orders_per_minute_max:
         ledger.order_rates.count(event.venue, event.ts_ns)
     return is_new
+
+
+def _alerts_of_reduction(
+    ledger: Ledger, fill: Fill, before: Decimal, control: TradingControl, now_ns: int
+) -> list[Message]:
+    """Alert for a fill that the venue made; halt if it opened what nobody closes.
+
+    ``before`` it no round held so much of what we held there, signed.
+    """
+    out = reduced_alerts(fill, ledger.rounds.touched, now_ns)
+    if opened := opened_text(fill, before, held_by_none(ledger, fill)):
+        out.append(control.on_position_unowned(opened, now_ns))
+    return out
 
 
 def _assets_of(traded: Mapping[str, VenueConfig]) -> tuple[list[str], frozenset[str]]:

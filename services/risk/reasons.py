@@ -341,8 +341,9 @@ class HaltCause(ExplainedCode):
     )
     POSITION_UNOWNED = (
         "POSITION_UNOWNED",
-        "A plan that was adopted after a loss of records left a position in a derivative that no "
-        "round holds: no strategy will close it, FLATTEN does. Ends by RESUME.",
+        "A plan that was adopted after a loss of records, or a venue that closed what was closed "
+        "already, left a position in a derivative that no round holds: no strategy will close it, "
+        "FLATTEN does. Ends by RESUME.",
     )
     PLAN_OVERDUE = (
         "PLAN_OVERDUE",

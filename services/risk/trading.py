@@ -204,7 +204,7 @@ class TradingControl:
             text = f"plan {done.plan_id} ended {done.outcome}, left over: {left}; {done.reason}"
             out.append(self._trip(HaltCause.PLAN_FAILED, text, now_ns, subject))
         if unowned:
-            out.append(self._trip(HaltCause.POSITION_UNOWNED, unowned, now_ns, subject))
+            out.append(self.on_position_unowned(unowned, now_ns, subject))
         return out + self.find_losses(now_ns)
 
     def find_losses(self, now_ns: int) -> list[Message]:
@@ -367,6 +367,10 @@ class TradingControl:
     def on_unowned(self, text: str, now_ns: int, subject: str = "") -> Alert:
         """Trip on a fill that is not ours as far as we know: what we hold is unknown now."""
         return self._trip(HaltCause.FILL_UNOWNED, text, now_ns, subject)
+
+    def on_position_unowned(self, text: str, now_ns: int, subject: str = "") -> Alert:
+        """Trip on a position that no strategy will close."""
+        return self._trip(HaltCause.POSITION_UNOWNED, text, now_ns, subject)
 
     def _trip(self, cause: HaltCause, text: str, now_ns: int, subject: str = "") -> Alert:
         """Latch an accident; the first text of a cause stands, every one is alerted."""

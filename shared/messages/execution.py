@@ -208,8 +208,8 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     several assets its result is stated in ``report_asset`` (empty: in the quote asset), in which a
     unit of the quote asset counts ``report_price``: what the plan says it is worth.
     ``reduced_by``: the venue made it (a liquidation, ...), which only closes what we hold; no plan.
-    ``of_no_round`` of it closed what plans without a round had opened. ``of_rounds`` names rounds
-    (``strategy|round``) of which a plan in flight trades there, and what it closed of each.
+    ``of_no_round``: what plans without a round had opened, or what one closed too. ``of_rounds``
+    names rounds (``strategy|round``) of which a plan in flight trades there, and what each lost.
     """
 
     plan_id: PlanId

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from services.risk.engine import RiskEngine
-from shared.messages.base import Message, Side
+from services.risk.unowned import opened_text
+from shared.messages.base import Message, Side, TradingState
 from shared.messages.control import Alert, CommandKind, Severity
 from shared.messages.execution import Fill, TradingStateChanged
 from shared.messages.rounds import Intent, RoundState, StrategyPosition
@@ -16,12 +17,23 @@ from tests.decision_builders import (
     PERP,
     SECOND,
     T0,
+    announce,
     feed_market,
     make_command,
+    make_done,
     make_fill,
     make_risk,
 )
-from tests.unit.test_risk_rounds import approve, config, decide, execute, offer, opening
+from tests.unit.test_risk_rounds import (
+    approve,
+    closing,
+    config,
+    decide,
+    execute,
+    fills_of,
+    offer,
+    opening,
+)
 
 ADL = "auto-deleveraging"
 
@@ -162,3 +174,49 @@ def test_it_closes_the_rounds_that_the_executor_says_it_did(
         == sorted(halted)
         == [each.key for each in rounds if each.held.get(key) != D("-0.1")]
     )
+
+
+def closed_round() -> RiskEngine:
+    """Its close was filled a second after the venue's own close, which nobody has told yet."""
+    engine = held_round()
+    close = closing()
+    plan = approve(engine, close)
+    announce(engine, plan, T0)
+    for each in fills_of(plan, ts_venue_ns=T0 + SECOND):
+        take(engine, each)
+    engine.on_message(make_done(plan.plan_id, T0), T0)
+    assert engine.ledger.positions[f"gamma|{PERP}"] == 0
+    return engine
+
+
+def test_what_was_closed_already_and_nobody_trades_back_halts() -> None:
+    engine = closed_round()
+    out = take(engine, reduction("0.06"))
+    (alert,) = [m for m in out if isinstance(m, Alert)]
+    assert (alert.code, alert.severity) == ("POSITION_UNOWNED", Severity.CRITICAL)
+    assert f" leaves 0.06 {PERP} at gamma, which no round holds" in alert.text
+    (state,) = [m for m in out if isinstance(m, TradingStateChanged)]
+    assert (state.state, "POSITION_UNOWNED" in state.reason) == (TradingState.HALTED, True)
+    again = msgspec.structs.replace(reduction("0.06"), fee=D("0.1"))
+    assert not [m for m in take(engine, again) if isinstance(m, Alert)], "once"
+    restored = RiskEngine(config())
+    restored.start(engine.checkpoints(), T0)
+    assert "POSITION_UNOWNED" in restored.state.trading.trips
+
+
+def test_what_the_executor_trades_back_halts_nothing() -> None:
+    engine = closed_round()
+    out = take(engine, msgspec.structs.replace(reduction("0.06"), of_no_round=D("0.06")))
+    assert not [m for m in out if isinstance(m, Alert)]
+    out = take(engine, msgspec.structs.replace(reduction("0.04", "own2"), of_no_round=D("0.01")))
+    (alert,) = [m for m in out if isinstance(m, Alert)]
+    assert f" leaves 0.03 {PERP} at gamma, " in alert.text
+
+
+@pytest.mark.parametrize(("none_held", "left"), [("-0.1", ""), ("-0.02", "0.04"), ("0.02", "0.06")])
+def test_what_it_closes_of_a_position_that_no_round_held_opens_nothing(
+    none_held: str, left: str
+) -> None:
+    fill = reduction("0.06")
+    text = opened_text(fill, D(none_held), D(none_held) + D("0.06"))
+    assert text == "" if not left else f" leaves {left} {PERP} at gamma, " in text

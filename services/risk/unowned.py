@@ -1,0 +1,37 @@
+"""Positions that a venue opened by closing what was closed already: no round holds them. Pure.
+
+The executor trades back what a plan of ours had closed as well (``Fill.of_no_round``). What is told
+as closed of rounds, and none of them holds, would be closed by nobody: trading halts for it.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from services.risk.exposure import ZERO, Ledger
+from shared.domain.ownership import reduced_text
+from shared.messages.execution import Fill
+
+
+def held_by_none(ledger: Ledger, fill: Fill) -> Decimal:
+    """Return what we hold in a fill's instrument and no round does, signed."""
+    market = f"{fill.venue}|{fill.instrument}"
+    return ledger.positions.get(market, ZERO) - ledger.rounds.held_on(market)
+
+
+def opened_text(fill: Fill, before: Decimal, after: Decimal) -> str:
+    """Return what a venue's own fill opened that nobody will close; empty if there is nothing.
+
+    ``before`` and ``after`` it are what no round held, signed. It may have closed of that, too.
+    """
+    if not fill.reduced_by or before == after:
+        return ""
+    opened = after - before - fill.side.signed(fill.of_no_round)
+    if before * opened < 0:
+        opened = opened + before if abs(opened) > abs(before) else ZERO
+    if not opened:
+        return ""
+    held = f"{opened} {fill.instrument} at {fill.venue}"
+    return (
+        f"{reduced_text(fill)}, which was closed already: that leaves {held}, which no round holds"
+    )
