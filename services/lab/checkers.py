@@ -12,6 +12,7 @@ from services.executor.closing_plans import OWN_LOSS_BPS
 from services.executor.even_orders import MINIMUM_MARGIN
 from services.lab.ledger_checker import LedgerChecker
 from services.lab.legs_checker import LegsChecker
+from services.lab.limits_checker import LimitsChecker
 from services.lab.positions import has_derivatives, key_of
 from services.lab.quotes_checker import QuotesChecker
 from services.lab.rounds_checker import READ_NS_MAX, RoundsChecker, went_on_lately
@@ -98,7 +99,7 @@ class Checkers:
         self.ledger, self.legs = LedgerChecker(world), LegsChecker(world)
         self.rounds, self.stops = RoundsChecker(world), StopsChecker(world)
         self.uneven, self.quotes = UnevenChecker(world), QuotesChecker(world)
-        self.tally = Tally(world.kind)
+        self.tally, self.limits = Tally(world.kind), LimitsChecker(world)
         for exchange in world.exchanges.values():
             if has_derivatives(exchange):
                 self.watch_positions(exchange)
@@ -166,6 +167,7 @@ class Checkers:
             return
         order = action.order
         self.legs.on_submit(order)
+        self.limits.on_submit(order)
         if self.is_emptied:
             self.report("after_loss", f"{order.client_order_id} was sent after all data was lost")
         is_leg = order.purpose is OrderPurpose.LEG
@@ -238,6 +240,7 @@ class Checkers:
 
     def _check_view(self, view: DepthView) -> None:
         self.stops.on_view(view)
+        self.limits.on_view(view)
         key = (view.venue, view.instrument)
         if view.state is not BookState.LIVE:
             self._not_live_since_ns.setdefault(key, self._world.kernel.now_ns())
@@ -255,10 +258,8 @@ class Checkers:
         self.stops.on_position(told)
 
     def _note_plan(self, plan: ApprovedPlan) -> None:
-        most = self._world.config.risk.plan_loss_max
-        if most and plan.intent is Intent.INSTANT and plan.quote != "BTC" and plan.loss_cap > most:
-            self.report("loss_cap", f"plan {plan.plan_id} may lose {plan.loss_cap}, not {most}")
         if plan.plan_id not in self.plans:
+            self.limits.on_plan(plan)
             self.plans_approved += 1
             self.tally.on_plan(plan)
             self.legs.on_plan(plan)

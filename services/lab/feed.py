@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
 from random import Random
+from types import MappingProxyType
 
 from services.ingestor.engine.requests import (
     CloseConnection,
@@ -68,10 +69,18 @@ class Feed:
         kernel: Time.
         exchanges: By venue.
         random: Draws how long things take.
+        clocks_ms: By how much the clocks of venues are ahead of ours, of those that differ.
     """
 
-    def __init__(self, kernel: Kernel, exchanges: Mapping[str, Exchange], random: Random) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        exchanges: Mapping[str, Exchange],
+        random: Random,
+        clocks_ms: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._kernel, self._exchanges, self._random = kernel, exchanges, random
+        self.clocks_ms = clocks_ms
         self._lines: dict[tuple[int, str], Line] = {}
         """Reader and venue -> its connection."""
         self._readers = 0
@@ -160,7 +169,7 @@ class Feed:
         lines = self._lines_of(venue)
         if not lines:
             return
-        now_ms = self._kernel.now_ns() // _MS
+        now_ms = self._kernel.now_ns() // _MS + self.clocks_ms.get(venue, 0)
         raw = frame_of(Change(listing.instrument, first, book.seq, now_ms, bids, asks))
         fault = self._faults.pop(venue, "")
         for number, (place, line) in enumerate(lines):  # what goes wrong, goes wrong on one of them

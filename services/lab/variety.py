@@ -6,13 +6,15 @@ what is bought, or a token of its own while that lasts, as venues do; or an acco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 from typing import Any
 
-from shared.config_sections import DOLLARS, AssetLimits, OrderbookConfig
+import msgspec
+
+from shared.config_sections import DOLLARS, AssetLimits, Config, OrderbookConfig
 from shared.domain.rounding import exact
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
@@ -54,6 +56,15 @@ DEPEG_LIMIT_CHANCE = 0.5
 """That a world has the limit on dollars, where two of them are traded."""
 NET_MAX, GROSS_MAX = Decimal(9_000), Decimal(30_000)
 """Of each base asset, in quote units at its first price: of three plans, and of ten."""
+MAINTENANCE_CHANCE = 0.04
+"""That nothing may be opened at one venue of a world, whose time is 22:13 UTC."""
+MAINTENANCES = ("22:00-22:30", "Tue 21:00-23:00", "2023-11-14T22:00Z/2023-11-15T00:00Z")
+SKEW_CHANCE = 0.04
+"""That the clock of one venue of a world differs from ours by more than risk allows."""
+SKEWS_MS = (-3_000, 3_000)
+PORTFOLIO_SHARES_BPS = (0.5, 0.8)
+"""Of about 30 million: less than the largest plans trade."""
+ERROR_RATE_MAX, LATENCY_MS_MAX = 0.25, 400
 RESTLESS_CHANCE = 0.05
 """That the market moves at its full rate all the time, and views are repeated as often as live."""
 REFRESH_MS, RESTLESS_REFRESH_MS = 600, OrderbookConfig().refresh_ms
@@ -188,13 +199,40 @@ def plan_loss_max_of(seed: int) -> Decimal:
     return draw.choice(PLAN_LOSSES_MAX) if draw.random() < PLAN_LOSS_CHANCE else Decimal(0)
 
 
-def limits_of(seed: int, prices: Mapping[str, float]) -> dict[str, Any]:
-    """Return what a world's limits differ in from the usual ones, by their names in ``[risk]``.
+def with_limits(config: Config, seed: int, prices: Mapping[str, float]) -> Config:
+    """Return a world's configuration with the limits that are drawn for it.
 
     Args:
+        config: Without any.
         seed: Of the world.
         prices: What assets are worth at first, in quote units.
     """
+    draw, venues, executor = Random(f"{seed}/more limits"), dict(config.venues), config.executor
+    drawn = [draw.random() for _ in range(3)]
+    limits = _limits_of(seed, prices)
+    if drawn[0] < MAINTENANCE_CHANCE:
+        venue = draw.choice(sorted(venues))
+        windows = (draw.choice(MAINTENANCES),)
+        venues[venue] = msgspec.structs.replace(venues[venue], maintenance=windows)
+    if drawn[1] < LIMIT_CHANCE:
+        limits["plan_portfolio_bps_max"] = draw.choice(PORTFOLIO_SHARES_BPS)
+    if drawn[2] < LIMIT_CHANCE:
+        weak = {"venue_error_rate_max": ERROR_RATE_MAX, "venue_latency_ms_max": LATENCY_MS_MAX}
+        executor = msgspec.structs.replace(executor, **weak)
+    risk = msgspec.structs.replace(config.risk, **limits)
+    return msgspec.structs.replace(config, venues=venues, risk=risk, executor=executor)
+
+
+def clocks_of(seed: int, venues: Iterable[str]) -> dict[str, int]:
+    """Return by how many ms the clocks of venues are ahead of ours, of those that differ."""
+    draw = Random(f"{seed}/clocks")
+    if draw.random() >= SKEW_CHANCE:
+        return {}
+    return {draw.choice(sorted(venues)): draw.choice(SKEWS_MS)}
+
+
+def _limits_of(seed: int, prices: Mapping[str, float]) -> dict[str, Any]:
+    """Return what differs from the usual limits, by their names in ``[risk]``."""
     draw = Random(f"{seed}/limits")
     chances = [draw.random() < LIMIT_CHANCE for _ in range(3)]
     chances.append(draw.random() < DEPEG_LIMIT_CHANCE and any(name in DOLLARS for name in prices))

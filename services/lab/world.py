@@ -33,7 +33,7 @@ from services.lab.processes import Outside, processes_of
 from services.lab.publishing import publish_command
 from services.lab.strategies import strategies_of
 from services.lab.trace import NoTrace
-from services.lab.variety import instances_of, limits_of, pace_of, start_balances
+from services.lab.variety import clocks_of, instances_of, pace_of, start_balances, with_limits
 from services.risk.engine import RiskEngine
 from shared.config_sections import (
     BusConfig,
@@ -86,17 +86,11 @@ class World:
         self.start_balances = start_balances(self.exchanges)
         self.instances, self.pace = instances_of(seed), pace_of(seed)
         self.moves = Moves(self)
-        config = config_for(self.exchanges, self.instances.shards)
+        config = with_limits(config_for(self.exchanges, self.instances.shards), seed, self.prices)
         chosen = config.strategies or strategies_of(seed, config, self.kind)
         executor = msgspec.structs.replace(config.executor, account_streams=is_streamed(seed))
-        risk = msgspec.structs.replace(config.risk, **limits_of(seed, self.prices))
         orderbook = OrderbookConfig(refresh_ms=self.pace.refresh_ms)
-        changed = {
-            "strategies": chosen,
-            "executor": executor,
-            "risk": risk,
-            "orderbook": orderbook,
-        }
+        changed = {"strategies": chosen, "executor": executor, "orderbook": orderbook}
         self.config = msgspec.structs.replace(config, **changed)
         self.checkers = Checkers(self)
         self.funding = {
@@ -146,7 +140,8 @@ class World:
         return exchanges_of_kind(self.seed, self.kind)
 
     def _new_feed(self, random: Random) -> Feed:
-        return Feed(self.kernel, self.exchanges, random)
+        clocks_ms = clocks_of(self.seed, self.exchanges)
+        return Feed(self.kernel, self.exchanges, random, clocks_ms)
 
     def _venue_settings(self) -> list[VenueSettings]:
         return settings_of(self.exchanges)

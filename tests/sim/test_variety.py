@@ -58,7 +58,7 @@ def test_worlds_trade_enough_to_be_hit_in_the_middle_of_it() -> None:
 
 
 CARRIES_MAX = 30
-TRADED_WITHIN = 110
+TRADED_WITHIN = 160
 """Within so many seeds every built-in strategy has traded, or found something to say."""
 
 
