@@ -232,12 +232,12 @@ def _size_transfer(way: TransferWay, qty: Decimal, stock: Stock, price_of: Price
         sent = _step(most, ROUND_DOWN)
     else:
         sent = min(_step(sent, ROUND_CEILING), _step(most, ROUND_DOWN))
-    movable = f"{way.text}: the {plain(most)} that may move"
     if sent <= 0:
         return f"{way.text}: nothing may move"
-    if sent <= fee:
-        return f"{movable} are no more than its fee of {plain(fee)}"
-    if sent < way.least:
+    if sent <= fee or sent < way.least:
+        movable = f"{way.text}: the {plain(most)} that may move"
+        if sent <= fee:
+            return f"{movable} are no more than its fee of {plain(fee)}"
         return f"{movable} are less than its least of {plain(way.least)}"
     return Transfer(
         way=way,
@@ -252,10 +252,11 @@ def _size_trade(way: TradeWay, qty: Decimal, stock: Stock, price_of: PriceOf) ->
     lot = lot_common(way.sell.lot_size, way.buy.lot_size)
     most = qty_to_lot(_most(way, stock, base, quote), lot)
     wanted = qty if way.is_base else _base_for(way.sell.bids, qty, way.sell.fee_bps, most)
-    wanted = min(most, max(_up(wanted, lot), _least(way, lot)))
+    least = _least(way, lot)
+    wanted = min(most, max(_up(wanted, lot), least))
     spare, room = stock.spare((way.buy.venue, quote)), stock.room((way.sell.venue, quote))
     for _ in range(SIZINGS_MAX):
-        if wanted < _least(way, lot) or wanted <= 0:
+        if wanted < least or wanted <= 0:
             break
         sides = _order(way.sell, Side.SELL, wanted), _order(way.buy, Side.BUY, wanted)
         if sides[0] is None or sides[1] is None:

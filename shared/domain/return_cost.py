@@ -14,13 +14,12 @@ Where neither is possible or known, the cost is unknown, which is not zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Final, NamedTuple
 
 from shared.domain.fees import MONEY_STEP
-from shared.domain.instrument import split_instrument
-from shared.domain.inventory import Held, Stock, VenueAsset
+from shared.domain.inventory import Stock, VenueAsset
 from shared.domain.rebalance_steps import (
     PriceOf,
     Trade,
@@ -34,7 +33,7 @@ from shared.messages.base import Certainty
 _ZERO: Final = Decimal(0)
 _WIDE: Final = Context(prec=700)
 _AMPLE: Final = Decimal("1e15")
-"""More than is ever moved: what a step is sized by here is its quantity, not what is held."""
+"""More than is ever moved."""
 
 
 class Short(NamedTuple):
@@ -51,6 +50,27 @@ class Short(NamedTuple):
     usual: Decimal
 
 
+class TradeBack(NamedTuple):
+    """The same instrument traded the other way round.
+
+    Attributes:
+        qty: Base units of it that bring all back.
+        least: Quote units that they cost at least: where another route costs no more, books are not
+            walked.
+        way: How it is traded; asked only then.
+    """
+
+    qty: Decimal
+    least: Decimal
+    way: Callable[[], TradeWay]
+
+
+class _Known(NamedTuple):
+    amount: Decimal
+    certainty: Certainty
+    route: str
+
+
 class ReturnCost(NamedTuple):
     """Quote units, rounded up to eight decimals; ``None`` is unknown. ``route`` is in words."""
 
@@ -63,11 +83,25 @@ NOTHING: Final = ReturnCost(_ZERO, Certainty.KNOWN, "nothing to bring back")
 UNKNOWN: Final = ReturnCost(None, Certainty.UNKNOWN, "no route of known cost")
 
 
+class _Enough(Stock):
+    """Any quantity everywhere: a step is sized by what is to be moved, not by what is held."""
+
+    def spare(self, place: VenueAsset) -> Decimal:
+        del place
+        return _AMPLE
+
+    def room(self, place: VenueAsset) -> Decimal | None:
+        del place
+        return None
+
+
+_ENOUGH: Final = _Enough((), {}, frozenset(), {})
+
+
 def return_cost(
     shorts: Sequence[Short],
     ways: Iterable[TransferWay],
-    back: TradeWay | None,
-    qty_back: Decimal,
+    back: TradeBack | None,
     price_of: PriceOf,
 ) -> ReturnCost:
     """Return what bringing all of it back costs, by the cheapest route of known cost.
@@ -75,22 +109,22 @@ def return_cost(
     Args:
         shorts: What is to be brought back; the usual amount of each is at least its quantity.
         ways: Transfers that can be made.
-        back: The same instrument traded the other way round; ``None``: it cannot be.
-        qty_back: Base units of that which bring all of it back.
+        back: What trades it back; ``None``: nothing can.
         price_of: What a unit of an asset costs in quote units.
     """
     if not shorts:
         return NOTHING
-    known = [_by_transfers(shorts, tuple(ways), price_of)]
-    if back is not None:
-        known.append(_by_trade(shorts, back, qty_back, price_of))
-    found = [each for each in known if each is not None]
-    return min(found, key=lambda each: each.amount or _ZERO, default=UNKNOWN)
+    moved = _by_transfers(shorts, tuple(ways), price_of)
+    if back is None or (moved is not None and moved.amount <= back.least):
+        return ReturnCost(*moved) if moved is not None else UNKNOWN
+    traded = _by_trade(shorts, back.way(), back.qty, price_of)
+    found = [each for each in (moved, traded) if each is not None]
+    return ReturnCost(*min(found, key=lambda each: each.amount)) if found else UNKNOWN
 
 
 def _by_transfers(
     shorts: Sequence[Short], ways: Sequence[TransferWay], price_of: PriceOf
-) -> ReturnCost | None:
+) -> _Known | None:
     total, routes = _ZERO, list[str]()
     for short in shorts:
         costs = [
@@ -103,36 +137,27 @@ def _by_transfers(
             return None
         cheapest = min(costs)
         total, routes = total + cheapest[0], [*routes, cheapest[1]]
-    return ReturnCost(_up(total), Certainty.KNOWN, " and ".join(routes))
+    return _Known(_up(total), Certainty.KNOWN, " and ".join(routes))
 
 
 def _by_trade(
     shorts: Sequence[Short], back: TradeWay, qty: Decimal, price_of: PriceOf
-) -> ReturnCost | None:
+) -> _Known | None:
     most = max(short.usual / short.qty for short in shorts)
     cost = _share(back, qty, qty * most, price_of)
     if cost is None:
         return None
-    return ReturnCost(_up(max(_ZERO, cost)), Certainty.ESTIMATED, back.text)
+    return _Known(_up(max(_ZERO, cost)), Certainty.ESTIMATED, back.text)
 
 
 def _share(
     way: TransferWay | TradeWay, qty: Decimal, usual: Decimal, price_of: PriceOf
 ) -> Decimal | None:
     """Return the part of a usual step's cost that falls to a quantity of it; ``None``: unknown."""
-    places = [(venue, asset) for venue in (way.giver, way.taker) for asset in _assets_of(way)]
-    held = {place: Held(_AMPLE) for place in places}
-    step = size_step(way, usual, Stock((), held, frozenset(), {}), price_of)
+    step = size_step(way, usual, _ENOUGH, price_of)
     if isinstance(step, str) or step.cost is None:
         return None
     return step.cost * qty / _moved(step)
-
-
-def _assets_of(way: TransferWay | TradeWay) -> tuple[str, ...]:
-    if isinstance(way, TransferWay):
-        return (way.asset,)
-    name = split_instrument(way.sell.instrument)
-    return name.base, name.quote
 
 
 def _moved(step: Transfer | Trade) -> Decimal:

@@ -85,6 +85,7 @@ def is_multiple(value: Decimal, step: Decimal) -> bool:
         return not _WHOLE.remainder(value, step)
 
 
+@lru_cache(maxsize=4_096)
 def lot_common(lot_a: Decimal, lot_b: Decimal) -> Decimal:
     """Return the smallest quantity step both venues accept: the exact least common multiple."""
     assert lot_a > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 from shared.domain.rebalance_steps import Market, TradeWay, TransferWay
-from shared.domain.return_cost import NOTHING, UNKNOWN, ReturnCost, Short, return_cost
+from shared.domain.return_cost import NOTHING, UNKNOWN, ReturnCost, Short, TradeBack, return_cost
 from shared.messages.base import Certainty
 
 PRICES = {"BTC": D(50_000), "USDT": D(1)}
@@ -26,7 +26,8 @@ BACK = TradeWay("BTC", book("a", [(D(49_990), D(10))]), book("b", [(D(50_010), D
 
 
 def cost(*shorts: Short, ways=(), back=None, qty_back: str = "1") -> ReturnCost:
-    return return_cost(shorts, ways, back, D(qty_back), lambda asset, _: PRICES.get(asset))
+    trade = None if back is None else TradeBack(D(qty_back), D(0), lambda: back)
+    return return_cost(shorts, ways, trade, lambda asset, _: PRICES.get(asset))
 
 
 def test_a_trade_pays_its_share_of_a_withdrawal_of_the_usual_size() -> None:

@@ -287,7 +287,7 @@ def test_the_cost_that_the_page_tells() -> None:
     short = Short(targets[0].venue_asset, D(1), targets[0].band)
     prices = {"BTC": D(50_000)}
     found = return_cost(
-        [short], transfer_ways(inventory, targets), None, D(0), lambda asset, _: prices.get(asset)
+        [short], transfer_ways(inventory, targets), None, lambda asset, _: prices.get(asset)
     )
     assert found.certainty is Certainty.KNOWN
     assert f" {found.amount} USDT. Known." in " ".join(PAGE.split())
