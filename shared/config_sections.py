@@ -112,7 +112,8 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     more than ``plan_loss_max``. 0: there is no such limit. ``resting_orders_max`` plans may have an
     order that rests, each for ``rest_ms_max`` at most; ``plans_in_flight_max`` is of all others.
     Nothing is opened where a venue's clock differs from ours by more than ``clock_skew_ms_max``, or
-    a price by more than ``price_band_bps_max`` from the median of the other books of its pair.
+    a price by more than ``price_band_bps_max`` from the median of the other books of its pair, or
+    where fewer than ``price_band_books_min`` of them tell it (0: where some are followed and none).
     ``orders_per_minute_max`` is of each venue. A dollar may trade ``depeg_bps_max`` from another.
     One plan may trade ``plan_portfolio_bps_max`` of what is free in the accounts.
     """
@@ -140,6 +141,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     rest_ms_max: PositiveInt = 30_000
     clock_skew_ms_max: Annotated[int, Meta(ge=0)] = 1_000
     price_band_bps_max: Annotated[float, Meta(ge=0)] = 0.0
+    price_band_books_min: Annotated[int, Meta(ge=0, le=100)] = 0
     depeg_bps_max: Annotated[float, Meta(ge=0)] = 0.0
     orders_per_minute_max: Annotated[int, Meta(ge=0)] = 0
     per_asset: dict[str, AssetLimits] = {}

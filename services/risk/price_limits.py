@@ -2,7 +2,9 @@
 
 A reference is the median of the middles of books that are LIVE and fresh. Where such books are
 followed and none can be trusted now, the reference is unknown and the plan is denied; where none is
-followed there is no reference to keep to. What closes a round is never asked for these.
+followed there is no reference to keep to. With ``price_band_books_min`` a price is known only by so
+many books, whether more are followed or not: with fewer the plan is denied. What closes a round is
+never asked for these.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _SHOWN: Final = Decimal("0.01")
 
 def price_band(context: DecisionContext) -> Denial | None:
     """No leg is priced far from the other books of its base and quote asset."""
-    limit_bps = context.config.price_band_bps_max
+    limit_bps, books_min = context.config.price_band_bps_max, context.config.price_band_books_min
     if not limit_bps:
         return None
     for leg in context.legs:
@@ -40,9 +42,18 @@ def price_band(context: DecisionContext) -> Denial | None:
             if split_instrument(view.instrument)[:2] == (market.base, market.quote)
             and (view.venue, view.instrument) != market.book
         ]
-        if not others:
+        if not (others or books_min):
             continue
-        reference = median([middle for view in others if (middle := middle_of(context, view))])
+        middles = [middle for view in others if (middle := middle_of(context, view))]
+        if len(middles) < books_min:
+            return deny(
+                DenyReason.PRICE_BAND,
+                book=market.text,
+                reference="unknown",
+                books=len(middles),
+                books_min=books_min,
+            )
+        reference = median(middles)
         if reference is None:
             return deny(DenyReason.PRICE_BAND, book=market.text, reference="unknown")
         for price in (offered.price_limit, offered.price_avg):

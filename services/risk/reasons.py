@@ -102,8 +102,10 @@ class DenyReason(ExplainedCode):  # tidy-ok: a table, one row a code
     PRICE_BAND = (
         "PRICE_BAND",
         "A leg's price is further than `risk.price_band_bps_max` from the median of the middles of "
-        "the other books of its base and quote asset, or these are followed and none is LIVE and "
-        "fresh. Rounds are closed all the same.",
+        "the other books of its base and quote asset. That is unknown, and denied too, where fewer "
+        "than `risk.price_band_books_min` of these are LIVE and fresh; with 0, the default, where "
+        "some are followed and none is, and a pair that no other book prices passes. Rounds are "
+        "closed all the same.",
     )
     DEPEG = (
         "DEPEG",

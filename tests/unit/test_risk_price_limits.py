@@ -106,6 +106,34 @@ def test_only_books_that_are_live_fresh_and_whole_are_a_reference(changes: dict[
     approve(engine, bought)
 
 
+@pytest.mark.parametrize("is_fresh", [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize("books_min", [0, 1, 2, 3, 4])
+def test_so_many_other_books_must_tell_the_price(
+    is_fresh: tuple[bool, ...], books_min: int
+) -> None:
+    """Beside both books of GOOD another leg's book and gamma's two are there: three others."""
+    engine = banded(60, price_band_books_min=books_min)
+    for fresh, (venue, instrument) in zip(is_fresh, OTHERS, strict=True):
+        see(engine, venue, instrument, 10_000.0, ts_ns=T0 if fresh else T0 - 2_001 * MS)
+    there = 1 + sum(is_fresh)
+    if there >= books_min:
+        approved(engine, GOOD)
+        return
+    assert context_of(engine, DenyReason.PRICE_BAND) == {
+        "book": "alpha BTC/USDT",
+        "reference": "unknown",
+        "books": str(there),
+        "books_min": str(books_min),
+    }
+
+
+def test_a_pair_that_no_other_book_prices_is_denied_where_books_are_asked_for() -> None:
+    answer = path_decision(path_risk(price_band_bps_max=500, price_band_books_min=1), PATH)
+    assert isinstance(answer, Denied)
+    assert answer.reason == DenyReason.PRICE_BAND.value
+    assert answer.context["books"] == "0"
+
+
 def test_nothing_keeps_a_round_from_closing() -> None:
     engine = make_risk(config(price_band_bps_max=60))
     execute(engine, approve(engine, opening()))
