@@ -110,6 +110,8 @@ class LedgerWriter:
         try:
             if self._ledger is None:
                 self._ledger = await self._in_thread(lambda: open_to_write(self._address))
+                for notice in self._ledger.notices:
+                    self._say(Severity.WARNING, notice)
                 self._positions = await self._in_thread(self._ledger.positions)
             taken = await self._take(link)
         except LedgerError as fault:

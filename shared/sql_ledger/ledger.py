@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from shared.errors import ArbError
-from shared.sql_ledger.migrations import MIGRATIONS
+from shared.sql_ledger.migrations import MIGRATIONS, missing_since
 from shared.sql_ledger.rows import TABLES, Columns, Row, fitting, insert_of
 from shared.sql_ledger.take_in import Gap, Position
 
@@ -36,6 +36,8 @@ class Ledger(ABC):
 
     def __init__(self, shown: str) -> None:
         self.shown = shown
+        self.notices: list[str] = []
+        """What whoever brings it forward is to be told."""
         self._statements: dict[tuple[str, tuple[str, ...]], str] = {}
         self._columns: dict[str, frozenset[str]] = {}
 
@@ -130,8 +132,12 @@ class Ledger(ABC):
         Raises:
             LedgerError: It is not a ledger, or one of a newer program.
         """
-        if self._version() < SCHEMA:
+        version = self._version()
+        if version < SCHEMA:
             self._bring_forward()
+            self.notices = [
+                f"{self.shown} was of schema {version}: {m}" for m in missing_since(version)
+            ]
 
     def check(self) -> None:
         """Refuse one that cannot be read as it is.
@@ -146,6 +152,7 @@ class Ledger(ABC):
             raise LedgerError(
                 f"{self.shown} has schema {version}, this program reads {SCHEMA}: start the "
                 "recorder of this version once, which brings it forward"
+                + "".join(f"; {text}" for text in missing_since(version))
             )
 
     def _version(self) -> int:

@@ -19,6 +19,7 @@ from shared.streams import EXEC_EVENT
 from tests.integration.processes import ServiceProcess
 from tests.ledger_builders import told_plan
 from tests.support import eventually
+from tests.unit.test_ledger_schema import of_schema
 
 D = Decimal
 
@@ -101,6 +102,22 @@ async def test_what_is_trimmed_before_it_was_read_is_a_gap_and_an_alert(scene):
         await eventually(lambda: scene.count("alerts") == 1, timeout_s=30)
         assert recorder.end(signal.SIGTERM) == 0
     assert scene.count("plans") == 6  # the other streams are whole
+
+
+async def test_what_an_older_ledger_lacks_is_an_alert_once(scene):
+    scene.file.parent.mkdir()
+    of_schema(scene.file, 2)
+    with scene.recorder() as recorder:
+        for plans in (2, 1):
+            await scene.tell(plans)
+            await eventually(scene.is_whole, timeout_s=30)
+            await eventually(lambda: scene.count("alerts") == 1, timeout_s=30)
+            assert recorder.end(signal.SIGTERM) == 0
+            recorder.start()
+    ledger = open_to_read(scene.file)
+    ((text,),) = ledger.query("SELECT text FROM alerts")
+    ledger.close()
+    assert "was of schema 2: where both sides of a trade were ours" in text
 
 
 async def test_a_locked_file_is_told_in_one_line_and_writing_goes_on(scene):

@@ -35,12 +35,21 @@ def test_an_older_ledger_is_brought_forward_with_its_rows(tmp_path: Path, versio
     with sqlite3.connect(path) as connection:
         connection.execute("INSERT INTO stream_positions VALUES ('s', '5-0', 5)")
     connection.close()
-    with pytest.raises(LedgerError, match=f"has schema {version}, this program reads {SCHEMA}"):
+    told = f"has schema {version}, this program reads {SCHEMA}.*only the fill that came first"
+    with pytest.raises(LedgerError, match=told):
         open_to_read(path)
     ledger = open_to_write(path)
+    (notice,) = ledger.notices
+    assert notice.startswith(
+        f"{path} was of schema {version}: where both sides of a trade were ours"
+    )
     assert ledger.positions()["s"].entry_id == "5-0"
     assert ledger.query("PRAGMA user_version")[0][0] == SCHEMA
     ledger.close()
+    for path_now in (path, tmp_path / "new"):
+        ledger = open_to_write(path_now)
+        assert ledger.notices == [], "it is told once, and never of a ledger that is just made"
+        ledger.close()
 
 
 def test_fills_keep_their_rows_and_gain_the_other_side(tmp_path: Path) -> None:

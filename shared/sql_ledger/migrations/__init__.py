@@ -10,3 +10,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (*_BOTH, m0003_fills_by_side.SQLITE)
 """Statements of each step; the schema version of a ledger is how many it has taken."""
 POSTGRES_MIGRATIONS: tuple[tuple[str, ...], ...] = (*_BOTH, m0003_fills_by_side.POSTGRES)
 """The same steps in PostgreSQL."""
+MISSING: dict[int, str] = {3: m0003_fills_by_side.MISSING}
+"""Schema -> what a ledger lacks that was written before it, and no step can bring back."""
+
+
+def missing_since(version: int) -> list[str]:
+    """Return what a ledger of an older schema lacks; nothing of one that is just made (0)."""
+    return [text for since, text in MISSING.items() if 0 < version < since]

@@ -12,6 +12,10 @@ _COLUMNS = (
     "reduced_by, more"
 )
 
+MISSING = (
+    "where both sides of a trade were ours, only the fill that came first is in it: compare its "
+    "fills with the venues' executions if your strategies may have traded with each other"
+)
 SQLITE: tuple[str, ...] = (
     """CREATE TABLE fills_by_side (
         venue TEXT NOT NULL, instrument TEXT NOT NULL, trade_id TEXT NOT NULL,
