@@ -177,6 +177,7 @@ async def _serve(
             if not left:
                 raise
             log.error("lease_lost", extra={"reason": str(error)})
+            observer.count("leases_lost")
         else:
             return
         gc.collect()  # what was open is larger than all that comes and goes
