@@ -47,6 +47,8 @@ GROUP = (
 LOOK = "+xinfo|groups +exists +type +get +hgetall +hmget +memory|usage"
 HOLD = "+xlen +xtrim +memory|usage"
 """What holds a LATEST stream to its bytes: whoever writes it, whatever others write there."""
+MEASURE = "+exists +xinfo|stream +memory|usage"
+"""How long and large a stream is; XINFO shows its first and last entry as well."""
 LEASE = "+eval +time +get +set +del +watch"
 MEMBERS = "+eval +time +zadd +zrem +zrange +zremrangebyscore"
 
@@ -72,6 +74,8 @@ def rules_of(service: str) -> list[str]:
     ]
     latest = [keys(s) for s in read if s.delivery is Delivery.LATEST]
     followed = [keys(BY_NAME[name]) for name in SERVICE_OF[service].follows]
+    measured = [keys(s) for s in ALL] if SERVICE_OF[service].measures else []
+    measured += [dead_key(s.name) for s in ALL if measured and s.delivery is Delivery.DURABLE]
     return [
         f"{CONNECT} {TRANSACT}",
         selector("+xadd", [*written, *dead]),
@@ -83,6 +87,7 @@ def rules_of(service: str) -> list[str]:
         selector("+hgetall +hset +hsetnx +hdel", [LEDGER_KEY]),
         selector(LEASE, [lease_key(service + "*"), fence_key(service + "*")]),
         selector(MEMBERS, [members_key(service + "*")]),
+        selector(MEASURE, measured, "%R~"),
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploy import acl
 from shared.bus.keys import variable_of
+from shared.config_sections import ExporterConfig
 from shared.services import ALL_SERVICES, USUAL_SERVICES, Network, ServiceSpec
 from shared.streams import keys_of
 from shared.venues.registry import ADAPTERS, EVERY, load_simulated
@@ -22,6 +23,12 @@ DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 SYSTEMD = ROOT / "deploy" / "systemd"
 TARGET = SYSTEMD / "arbstream.target"
 SIMULATION = "venuesim:8090"
+NETWORKS = {
+    Network.NONE: "network_mode: none",
+    Network.VENUES: "networks: [outside]",
+    Network.SCRAPERS: "networks: [scrapers]",
+}
+METRICS_PORT = ExporterConfig().port
 COMMAND = "python -m deploy.services"
 FILES = "/var/lib/arbstream"
 """Where a container finds the files that its service keeps."""
@@ -32,10 +39,12 @@ PROFILES = {"recorder": "record"}
 def compose_service(spec: ServiceSpec) -> list[str]:
     """Return a service's section of the compose file."""
     needs = [f"      {name}: {{condition: service_started}}" for name in spec.needs]
-    network = "networks: [outside]" if spec.network is Network.VENUES else "network_mode: none"
+    is_scraped = spec.network is Network.SCRAPERS
     environment = "credentials" if spec.holds_secrets else "environment"
     mounts = "config:/run/arb/config:ro, redis-socket:/run/redis:ro"
     keys = [f"{variable_of(name)}_FILE: /run/arb/secret/{name}_key" for name in keys_of(spec.name)]
+    if is_scraped:  # the container's own loopback cannot be published
+        keys.append('ARB_EXPORTER_HOST: "0.0.0.0"')
     own = ", ".join([f"ARB_REDIS_USERNAME: {spec.name}", *keys])
     if spec.keeps_files:
         mounts = f"{mounts}, files-{spec.name}:{FILES}"
@@ -46,7 +55,12 @@ def compose_service(spec: ServiceSpec) -> list[str]:
         *([f"    profiles: [{PROFILES[spec.name]}]"] if spec.on_request else []),
         f"    command: [services.{spec.name}]",
         *(["    depends_on:", "      <<: *needs", *needs] if needs else []),
-        f"    {network}",
+        f"    {NETWORKS[spec.network]}",
+        *(
+            [f'    ports: ["127.0.0.1:${{ARB_METRICS_PORT:-{METRICS_PORT}}}:{METRICS_PORT}"]']
+            if is_scraped
+            else []
+        ),
         f"    environment: {{<<: *{environment}, {own}}}",
         f"    volumes: [{mounts}, secret-{spec.name}:/run/arb/secret:ro]",
         "",
@@ -55,7 +69,7 @@ def compose_service(spec: ServiceSpec) -> list[str]:
 
 def failover_service(spec: ServiceSpec) -> str:
     """Return what a service's section has besides where it follows the primary of a group."""
-    reaches = "" if spec.network is Network.VENUES else "network_mode: !reset null, "
+    reaches = "network_mode: !reset null, " if spec.network is Network.NONE else ""
     reaches += "networks: [redis]"
     return f"  {spec.name}: {{environment: *environment, {reaches}, depends_on: *needs}}"
 

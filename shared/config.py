@@ -4,7 +4,8 @@ The only module that reads files of configuration and environment variables. Unk
 types and impossible values are refused with the place and what would be right.
 
 Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_REDIS_TLS_CA_FILE``, ``ARB_INSTANCE``,
-``ARB_HTTP_HOST``, ``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
+``ARB_HTTP_HOST``, ``ARB_HTTP_PORT``, ``ARB_EXPORTER_HOST``, ``ARB_EXPORTER_PORT``,
+``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
 ``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``, ``ARB_RECORD``, ``ARB_LEDGER``,
 ``ARB_RECORDER_DIR``; secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``,
 ``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, ``ARB_PLAN_KEY``, ``ARB_COMMAND_KEY``, each also as
@@ -115,6 +116,8 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
     _check_money(config, where)
     if not config.observe.http_host.strip():  # a server would take it for every address
         raise ConfigError(f'{where}: observe.http_host is empty; give an address, like "127.0.0.1"')
+    if not config.exporter.host.strip():
+        raise ConfigError(f'{where}: exporter.host is empty; give an address, like "127.0.0.1"')
     if not config.recorder.dir.strip():
         raise ConfigError(f'{where}: recorder.dir is empty; give a directory, like "data"')
     if not config.recorder.ledger_file.strip():
@@ -279,9 +282,7 @@ def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -
     if host := environ.get("ARB_HTTP_HOST"):
         observe["http_host"] = host
     if port := environ.get("ARB_HTTP_PORT"):
-        if not _is_whole(port) or int(port) > 65535:
-            raise ConfigError(f"ARB_HTTP_PORT={port}: not a port number, 0 to 65535")
-        observe["http_port"] = int(port)
+        observe["http_port"] = _port_of("ARB_HTTP_PORT", port)
     if level := environ.get("ARB_LOG_LEVEL"):
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ConfigError(f"ARB_LOG_LEVEL={level}: one of DEBUG, INFO, WARNING, ERROR")
@@ -308,7 +309,20 @@ def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -
         recorder["ledger_url"] = ledger_url
     if recorder:
         changes["recorder"] = msgspec.structs.replace(config.recorder, **recorder)
+    exporter: dict[str, Any] = {}
+    if host := environ.get("ARB_EXPORTER_HOST"):
+        exporter["host"] = host
+    if port := environ.get("ARB_EXPORTER_PORT"):
+        exporter["port"] = _port_of("ARB_EXPORTER_PORT", port)
+    if exporter:
+        changes["exporter"] = msgspec.structs.replace(config.exporter, **exporter)
     return msgspec.structs.replace(config, **changes)
+
+
+def _port_of(name: str, text: str) -> int:
+    if not _is_whole(text) or int(text) > 65535:
+        raise ConfigError(f"{name}={text}: not a port number, 0 to 65535")
+    return int(text)
 
 
 def check_live(config: Config, environ: Mapping[str, str] = os.environ) -> None:

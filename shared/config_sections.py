@@ -267,6 +267,14 @@ class SentinelConfig(Section, frozen=True, kw_only=True):
     slippage_bps_max: Decimal = Decimal(100)
 
 
+class ExporterConfig(Section, frozen=True, kw_only=True):
+    """Where metrics are served; port 0 picks a free one. ``enabled`` lets `arb up` do it."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 9_465
+
+
 class ProcessConfig(Section, frozen=True, kw_only=True):
     """How services use the machine.
 
@@ -371,22 +379,15 @@ class Config(Section, frozen=True, kw_only=True):
     strategies: list[StrategyConfig] = []
     recorder: RecorderConfig = RecorderConfig()
     sentinel: SentinelConfig = SentinelConfig()
+    exporter: ExporterConfig = ExporterConfig()
     process: ProcessConfig = ProcessConfig()
     inventory: InventoryConfig = InventoryConfig()
     paper: PaperConfig = PaperConfig()
 
 
 SECTIONS: dict[str, type[Section]] = {
-    "bus": BusConfig,
-    "observe": ObserveConfig,
-    "orderbook": OrderbookConfig,
-    "scanner": ScannerConfig,
-    "risk": RiskConfig,
-    "executor": ExecutorConfig,
-    "recorder": RecorderConfig,
-    "sentinel": SentinelConfig,
-    "process": ProcessConfig,
-    "inventory": InventoryConfig,
-    "paper": PaperConfig,
+    each.name: each.type
+    for each in msgspec.structs.fields(Config)
+    if isinstance(each.type, type) and issubclass(each.type, Section)
 }
 """Every section but those of the venues and the strategies, which have one each."""

@@ -25,6 +25,7 @@ class Network(StrEnum):
 
     NONE = "none"
     VENUES = "venues"
+    SCRAPERS = "scrapers"  # nothing: it is reached, at the port of its metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class ServiceSpec:
         on_request: It runs only where it is asked for.
         keeps_files: It is given a place in the file system that it may write to.
         follows: Streams that it reads besides, without a group, from positions of its own.
+        measures: It may ask how long and large every stream is, and how far its readers are.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ServiceSpec:
     on_request: bool = False
     keeps_files: bool = False
     follows: tuple[str, ...] = ()
+    measures: bool = False
 
 
 # The supervisor starts them in this order. Stop ranks: what makes new work goes first, then what
@@ -177,6 +180,24 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         is_optional=True,
         # Nobody waits for it, and it must not end with Redis; the plans for how far they are read.
         follows=("exec.event", "ctl.command", "exec.plan"),
+    ),
+    ServiceSpec(
+        name="exporter",
+        reads=(
+            StreamInput(stream="sys.health"),
+            StreamInput(stream="md.status"),
+            StreamInput(stream="risk.event"),
+            StreamInput(stream="arb.opportunity"),
+            StreamInput(stream="alert"),
+        ),
+        instances=Instances.INDEPENDENT,
+        # After those that trade: it tells how they end.
+        stop_rank=3,
+        network=Network.SCRAPERS,
+        is_optional=True,
+        # Of the books a sample every few seconds.
+        follows=("exec.event", "md.depth"),
+        measures=True,
     ),
 )
 

@@ -22,7 +22,7 @@ from shared.config import (
     read_secret,
     simulated_host,
 )
-from shared.config_sections import BusConfig, Config, VenueConfig
+from shared.config_sections import BusConfig, Config, ExporterConfig, VenueConfig
 from shared.domain.instrument import is_spot, split_instrument
 from shared.errors import ConfigError
 from shared.feeds import extras_of
@@ -77,6 +77,7 @@ def config_for_venues(
         by_venue.setdefault(venue, []).append(instrument)
     return Config(
         bus=BusConfig(url=redis_url),
+        exporter=ExporterConfig(port=0),
         venues={
             venue: VenueConfig(
                 instruments=sorted(names), rest_url=f"{http}/{venue}", ws_url=f"{ws}/{venue}"

@@ -36,6 +36,7 @@ async def run_up(config_path: str | None, as_json: bool) -> int:
     wanted = {
         "recorder": config.recorder.enabled or config.recorder.ledger,
         "sentinel": config.sentinel.enabled,
+        "exporter": config.exporter.enabled,
     }
     names = tuple(name for name in SERVICE_NAMES if wanted.get(name, True))
     programs = [service_program(name, environ, log=None) for name in names]

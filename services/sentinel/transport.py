@@ -35,8 +35,8 @@ from shared.domain.instrument import is_spot
 from shared.engine import Action, Result
 from shared.errors import ArbError, Cause, Unavailable, VenueError
 from shared.messages.control import Severity
-from shared.services import SERVICE_OF
 from shared.streams import BY_NAME
+from shared.watch.lags import lags_of
 from shared.watch.link import Target, open_link
 
 log = logging.getLogger(__name__)
@@ -187,27 +187,3 @@ class SentinelTransport:
         except ArbError as error:
             return ReadFailed(action, str(error))
         return LagsRead(lags_of(self._keys, ends, positions))
-
-
-def lags_of(
-    keys: Mapping[str, str], ends: Mapping[str, str], positions: Mapping[str, str]
-) -> dict[str, int]:
-    """Return how far the services are behind, in ms, by ``service stream``.
-
-    Of several instances of a service the foremost counts: others stand by, or are gone.
-    """
-    found: dict[str, int] = {}
-    for holder, position in positions.items():
-        service, _, rest = holder.partition(":")
-        key = next((key for key in keys if rest.endswith(f":{key}")), None)
-        if key is None or service not in SERVICE_OF:
-            continue
-        behind = max(0, _ms_of(ends[key]) - _ms_of(position))
-        place = f"{service} {keys[key]}"
-        found[place] = min(behind, found.get(place, behind))
-    return found
-
-
-def _ms_of(entry_id: str) -> int:
-    head = entry_id.partition("-")[0]
-    return int(head) if head.isdigit() else 0

@@ -46,12 +46,14 @@ def newest_followed(service: str, name: str, shards: Iterable[int]) -> Input:
     return Input(BY_NAME[name], tuple(shards))
 
 
-def followed_by(service: str, names: Iterable[str]) -> list[Input]:
+def followed_by(service: str, names: Iterable[str], *, start: str = "first") -> list[Input]:
     """Return inputs for streams that a service follows without a group, from the first entry on.
+
+    With ``start`` "new" only what is written from now on is read.
 
     Losing the bus does not end such a reader, and nobody waits for it.
     """
     names = tuple(names)
     assert set(names) <= set(SERVICE_OF[service].follows), "Redis lets it read no others"
     specs = [replace(BY_NAME[name], delivery=Delivery.LATEST) for name in names]
-    return [Input(spec, start="first") for spec in specs]
+    return [Input(spec, start=start) for spec in specs]

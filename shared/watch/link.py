@@ -209,6 +209,22 @@ class Link:
         }
         return ends, {name.decode(): value.decode() for name, value in found.items()}
 
+    async def measured(
+        self, keys: Sequence[str]
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """Return what Redis says of each stream, unless it is none, and all positions."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.xinfo_stream(key)
+            pipeline.memory_usage(key, samples=20)
+        replies = await self._ask(pipeline.execute(raise_on_error=False))
+        told = dict(zip(keys, map(_told, replies[::2], replies[1::2]), strict=True))
+        for info in told.values():
+            if isinstance(info, RedisError) and code_of(info) != "WRONGTYPE":
+                raise self._failure(info) from info
+        streams = {key: info for key, info in told.items() if not isinstance(info, RedisError)}
+        return streams, await self.positions()
+
     async def wrong_types(self) -> dict[str, str]:
         """Return the keys of a wrong type, each with its type as text."""
         wanted = {key: "stream" for spec in ALL for key in await self.keys(spec)}
@@ -291,6 +307,13 @@ class Link:
         if meaning or isinstance(error, ResponseError):
             return BusUnavailable(f"{meaning or 'Redis refused'} ({self.where}): {error}")
         return BusUnavailable(f"lost Redis at {self.where}: {error}")
+
+
+def _told(info: Any, size: Any) -> dict[str, Any] | RedisError:
+    """Return a stream's state with its ``bytes``, nothing of one that does not exist."""
+    if isinstance(info, RedisError):
+        return {} if "no such key" in str(info) else info
+    return {**info, "bytes": size or 0}
 
 
 def _order_of(entry_id: str) -> tuple[int, int]:

@@ -21,16 +21,19 @@ from deploy.acl import (
     keys,
     render,
 )
+from services.exporter.requests import BooksRead, ReadBooks, ReadStreams, StreamsRead
+from services.exporter.transport import RedisReader
 from services.recorder.ledger import FOLLOWED
 from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
+from shared.engine import Result
 from shared.errors import ConfigError
 from shared.messages.control import Alert, Severity
 from shared.services import SERVICE_NAMES, followers_of
-from shared.streams import ALERT, ALL, ANYONE, Delivery
-from shared.watch.link import open_link
+from shared.streams import ALERT, ALL, ANYONE, CTL_COMMAND, EXEC_PLAN, MD_BOOK, Delivery
+from shared.watch.link import Target, open_link
 
 
 class GuardedServer(EmbeddedServer):
@@ -124,6 +127,25 @@ async def test_the_recorder_may_ask_what_the_ledger_needs(
             Alert(ts_ns=1, service="recorder", severity=Severity.INFO, code="TEST", text=""), ALERT
         )
     assert pages.keys() == FOLLOWED.keys()
+
+
+async def test_the_exporter_may_measure_what_it_may_not_read(
+    server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARB_REDIS_USERNAME", "exporter")
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", "exporter")
+    reader = RedisReader(Target(BusConfig(url=server.url)), 2, 500, asyncio.create_task)
+    told: asyncio.Queue[Result] = asyncio.Queue()
+    reader.carry_out(ReadStreams(), told.put_nowait)
+    reader.carry_out(ReadBooks(), told.put_nowait)
+    streams, books = await told.get(), await told.get()
+    await reader.close()
+    assert isinstance(streams, StreamsRead), streams
+    assert streams.sizes.keys() == {spec.name for spec in ALL}
+    assert isinstance(books, BooksRead), books
+    with client(server, "exporter") as r:
+        for spec in (EXEC_PLAN, CTL_COMMAND, MD_BOOK):
+            assert not allowed(r.execute_command, "XRANGE", spec.key(), "-", "+")
 
 
 async def test_transactions_outlive_the_server(

@@ -27,6 +27,7 @@ from shared.lease_terms import TTL_MS
 from shared.messages.base import Message
 from shared.messages.control import Command, CommandKind
 from shared.messages.market import ResyncRequest
+from shared.watch.link import open_link
 from tests.support import ROOT, eventually
 
 
@@ -102,10 +103,11 @@ def resync(number: int) -> ResyncRequest:
     return ResyncRequest(ts_ns=0, venue="v", instrument=f"I{number}/X", epoch=1, reason="")
 
 
-async def heard(running: Running) -> float:
-    _, text = await running.probe("/metrics")
-    found = [line for line in text.splitlines() if line.startswith("arb_risk_heard_total")]
-    return float(found[0].split()[1]) if found else -1.0
+async def heard(server: EmbeddedServer) -> int:
+    """Return what the service's newest heartbeat says it has heard, -1 without one."""
+    async with open_link(server.url) as link:
+        beats: list[Any] = [item.message for item in await link.newest(streams.SYS_HEALTH, count=1)]
+    return beats[-1].counters.get("heard", -1) if beats else -1
 
 
 async def test_it_waits_for_redis_says_so_and_ends_in_order(
@@ -135,20 +137,20 @@ async def test_a_latest_service_survives_the_death_of_redis(
     running = start("latest")
     await eventually(running.is_ready)
     await publish(server, resync(1))
-    await eventually(lambda: _equals(heard(running), 1))
+    await eventually(lambda: _equals(heard(server), 1))
     server.kill()
     server.start()
-    await eventually(lambda: _publishes_until_heard(server, running))
+    await eventually(lambda: _publishes_until_heard(server))
     assert running.process.poll() is None
 
 
-async def _equals(value: Any, expected: float) -> bool:
+async def _equals(value: Any, expected: int) -> bool:
     return bool(await value == expected)
 
 
-async def _publishes_until_heard(server: EmbeddedServer, running: Running) -> bool:
+async def _publishes_until_heard(server: EmbeddedServer) -> bool:
     await publish(server, resync(2))
-    return await heard(running) >= 2
+    return await heard(server) >= 2
 
 
 async def test_a_durable_service_ends_when_redis_dies(

@@ -1,4 +1,4 @@
-"""Heartbeat, health and metrics of a process."""
+"""Heartbeat and health of a process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from shared.clock import ManualClock
 from shared.codec import decode, encode
 from shared.errors import ConfigError
 from shared.health import HealthServer
 from shared.histogram import percentile
-from shared.metrics import exposition
 from shared.observe import STALL_NS, Observer
 from shared.streams import SYS_HEALTH
 
@@ -36,20 +34,6 @@ def test_a_heartbeat_carries_everything_over_the_wire() -> None:
     assert read == beat
     assert read.counters == {"gaps": 3}
     assert percentile(read.latency["tick_to_depth"], 0.5) == pytest.approx(1_500_000, rel=0.05)
-
-
-def test_metrics_are_what_prometheus_understands() -> None:
-    families = {
-        family.name: family
-        for family in text_string_to_metric_families(exposition(observer()).decode())
-    }
-    assert families["arb_orderbook_gaps"].samples[0].value == 3
-    assert families["arb_orderbook_books_live"].samples[0].value == 4
-    assert families["arb_orderbook_ready"].samples[0].value == 1
-    latency = families["arb_orderbook_tick_to_depth_seconds"]
-    below = {s.labels["le"]: s.value for s in latency.samples if s.name.endswith("_bucket")}
-    assert (below["0.001"], below["0.002"], below["+Inf"]) == (0, 99, 100)
-    assert [s.value for s in latency.samples if s.name.endswith("_count")] == [100]
 
 
 @pytest.fixture
@@ -83,7 +67,9 @@ async def test_probes(served: tuple[Observer, ManualClock, int]) -> None:
     assert (await get(port, b"GET /healthz HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
     clock.advance(STALL_NS)
     assert (await get(port, b"GET /healthz HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 503 ")
-    assert b"arb_orderbook_gaps_total 3.0" in await get(port, b"GET /metrics HTTP/1.1\r\n\r\n")
+    answer = await get(port, b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"exporter" in answer
 
 
 async def test_what_is_no_probe_does_no_harm(served: tuple[Observer, ManualClock, int]) -> None:

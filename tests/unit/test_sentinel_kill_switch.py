@@ -25,12 +25,12 @@ from services.sentinel.requests import (
     ReadTouch,
     TouchRead,
 )
-from services.sentinel.transport import lags_of
 from shared.accounts.gateway import BY_SENTINEL, OrderReport, forced_by_sentinel
 from shared.engine import Action
 from shared.messages.base import Side
 from shared.messages.execution import OrderStatus
 from shared.messages.terms import OrderTerms, TimeInForce
+from shared.watch.lags import lags_of
 
 D = Decimal
 MS = 1_000_000

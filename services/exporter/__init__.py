@@ -1,0 +1,1 @@
+"""The one scrape target: what all services say of themselves, as metrics for Prometheus."""

@@ -1,0 +1,103 @@
+"""Streams, books and feeds as Redis shows them. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from services.exporter import metrics as m
+from services.exporter.metrics import BOOKS_LIMIT_S, LIMIT_S
+from services.exporter.requests import BooksRead, StreamsRead
+from services.exporter.samples import Samples
+from shared.messages.base import BookState
+from shared.messages.market import DepthView, VenueStatus
+from shared.streams import ALL
+
+SILENT: Final = "SILENT"
+SOURCES_MAX: Final = 256
+_LIMIT_NS: Final = int(LIMIT_S * 1e9)
+_BOOKS_LIMIT_NS: Final = int(BOOKS_LIMIT_S * 1e9)
+
+
+class BusState:
+    """The newest of each reading, with the time of its arrival.
+
+    Args:
+        venues: Those that are configured.
+    """
+
+    def __init__(self, venues: Iterable[str]) -> None:
+        self._venues = frozenset(venues)
+        self._streams: StreamsRead | None = None
+        self._views: dict[tuple[str, str], DepthView] = {}
+        self._streams_ns = self._books_ns = 0
+        self._feeds: dict[tuple[str, str], VenueStatus] = {}
+        self._is_lost = False
+
+    def on_status(self, status: VenueStatus) -> None:
+        """Keep the newest status of each connection to a venue."""
+        key = status.venue, status.source
+        if status.instrument or status.venue not in self._venues:
+            return
+        if key in self._feeds or len(self._feeds) < SOURCES_MAX:
+            self._feeds[key] = status
+
+    def on_streams(self, read: StreamsRead, now_ns: int) -> None:
+        """Keep a reading of the streams."""
+        self._streams, self._streams_ns, self._is_lost = read, now_ns, False
+
+    def on_books(self, read: BooksRead, now_ns: int) -> None:
+        """Keep the newest view of every book of a configured venue; one not seen lately goes."""
+        self._views.update({(view.venue, view.instrument): view for view in read.views})
+        self._views = {
+            key: view
+            for key, view in self._views.items()
+            if key[0] in self._venues and now_ns - view.ts_ns < 2 * _BOOKS_LIMIT_NS
+        }
+        self._books_ns = now_ns
+
+    def on_lost(self) -> None:
+        """Note that Redis could not be read."""
+        self._is_lost = True
+
+    def is_read(self, now_ns: int) -> bool:
+        """Tell whether Redis is being read."""
+        return not self._is_lost and now_ns - self._streams_ns < _LIMIT_NS
+
+    def tell(self, out: Samples, now_ns: int) -> None:
+        """Add what is not older than its limit."""
+        for spec in ALL:
+            out.add(m.STREAM_BYTES_MAX, spec.bytes_max, spec.name)
+        self._tell_feeds(out, now_ns)
+        if now_ns - self._books_ns < _BOOKS_LIMIT_NS:
+            self._tell_books(out, now_ns)
+        if self._streams is None or not self.is_read(now_ns):
+            return
+        for name, (entries, size) in sorted(self._streams.sizes.items()):
+            out.add(m.STREAM_ENTRIES, entries, name)
+            out.add(m.STREAM_BYTES, size, name)
+        for (stream, service), lag_ms in sorted(self._streams.lags_ms.items()):
+            out.add(m.STREAM_LAG, lag_ms / 1e3, stream, service)
+        for name, count in sorted(self._streams.dead.items()):
+            out.add(m.DEAD_LETTERS, count, name)
+
+    def _tell_feeds(self, out: Samples, now_ns: int) -> None:
+        up: dict[str, bool] = {}
+        for (venue, _), status in sorted(self._feeds.items()):
+            if now_ns - status.ts_ns < _LIMIT_NS:
+                up[venue] = up.get(venue, True) and status.state is BookState.LIVE
+        for venue, is_up in up.items():
+            out.add(m.FEED_UP, float(is_up), venue)
+
+    def _tell_books(self, out: Samples, now_ns: int) -> None:
+        counts: Counter[tuple[str, str]] = Counter()
+        changed_ns: dict[str, int] = {}
+        for (venue, _), view in sorted(self._views.items()):
+            is_silent = now_ns - view.ts_ns >= _BOOKS_LIMIT_NS
+            counts[venue, SILENT if is_silent else view.state.value] += 1
+            changed_ns[venue] = min(view.ts_recv_ns, changed_ns.get(venue, view.ts_recv_ns))
+        for venue, oldest_ns in sorted(changed_ns.items()):
+            for state in (*BookState, SILENT):
+                out.add(m.BOOKS, counts[venue, str(state)], venue, str(state))
+            out.add(m.BOOK_TIME, oldest_ns / 1e9, venue)

@@ -1,0 +1,114 @@
+"""What risk and the executor report of trading state, exposure, positions and results. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, TypeVar
+
+from services.exporter import metrics as m
+from services.exporter.metrics import LIMIT_S
+from services.exporter.samples import Samples
+from shared.domain.instrument import split_instrument
+from shared.messages.base import Certainty, TradingState
+from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
+from shared.messages.position_reports import PositionReport
+
+_LIMIT_NS: Final = int(LIMIT_S * 1e9)
+EVERY_VENUE: Final = "all"
+
+R = TypeVar("R", RiskReport, TradingStateChanged, ExecutorReady)
+
+
+class Money:
+    """The newest reports of risk and of the executor.
+
+    Args:
+        venues: Those where orders may be sent.
+    """
+
+    def __init__(self, venues: Iterable[str]) -> None:
+        self._venues = tuple(venues)
+        self._risk: RiskReport | None = None
+        self._state: TradingStateChanged | None = None
+        self._executor: ExecutorReady | None = None
+
+    def on_message(self, message: object) -> None:
+        """Keep the newest report of each kind."""
+        if isinstance(message, RiskReport):
+            self._risk = _newer(self._risk, message)
+        elif isinstance(message, TradingStateChanged):
+            self._state = _newer(self._state, message)
+        elif isinstance(message, ExecutorReady):
+            self._executor = _newer(self._executor, message)
+
+    def mode(self, now_ns: int) -> str:
+        """Return paper, simulated or live; ``unknown`` while the executor does not report."""
+        executor = _fresh(self._executor, now_ns)
+        return "unknown" if executor is None else executor.mode
+
+    def tell(self, out: Samples, now_ns: int) -> None:
+        """Add what the reports say that are not older than their limit."""
+        if self._risk is not None:
+            out.add(m.RISK_TIME, self._risk.ts_ns / 1e9)
+        if (state := _fresh(self._state, now_ns)) is not None:
+            for each in TradingState:
+                out.add(m.STATE, float(each is state.state), each)
+        if (risk := _fresh(self._risk, now_ns)) is not None:
+            _tell_results(out, risk)
+            _tell_positions(out, risk.positions)
+        if (executor := _fresh(self._executor, now_ns)) is not None:
+            out.add(m.UNSETTLED, executor.unknown_orders)
+            down = {name.partition("|")[0] for name in executor.venues_down}
+            for venue in self._venues:
+                out.add(m.ORDERS_UP, float(venue not in down), venue)
+
+
+def _tell_results(out: Samples, risk: RiskReport) -> None:
+    out.add(m.PLANS_IN_FLIGHT, risk.plans_in_flight)
+    for metric, figures in (
+        (m.EXPOSURE, risk.exposure),
+        (m.REALIZED, risk.realized),
+        (m.FEES, risk.fees),
+        (m.TODAY, risk.today),
+        (m.DRAWDOWN, risk.drawdown),
+        (m.FUNDING, risk.funding),
+        (m.UNREALIZED, risk.unrealized),
+    ):
+        for asset, amount in sorted(figures.items()):
+            if amount is not None:  # unknown is not zero
+                out.add(metric, float(amount), asset)
+    for each in Certainty:
+        out.add(m.CERTAINTY, float(each is risk.certainty), each)
+    is_unknown = (
+        risk.certainty is Certainty.UNKNOWN
+        or any(amount is None for amount in risk.unrealized.values())
+        or bool(risk.funding_unknown or risk.fees_unpriced)
+    )
+    out.add(m.MONEY_UNKNOWN, float(is_unknown))
+
+
+def _tell_positions(out: Samples, positions: Iterable[PositionReport]) -> None:
+    """Add open quantities by asset and venue, and their worth where all of it has a price."""
+    sizes: dict[tuple[str, str], float] = {}
+    worth: dict[tuple[str, str, str], float | None] = {}
+    for each in positions:
+        base, quote, _ = split_instrument(each.instrument)
+        place = base, each.venue or EVERY_VENUE
+        sizes[place] = sizes.get(place, 0.0) + float(each.qty)
+        before = worth.get((*place, quote), 0.0)
+        price = each.close_price
+        known = before is not None and price is not None
+        worth[*place, quote] = before + float(each.qty * price) if known else None  # type: ignore[operator]
+    for place, size in sorted(sizes.items()):
+        out.add(m.POSITION, size, *place)
+    for row, value in sorted(worth.items()):
+        if value is not None:
+            out.add(m.POSITION_VALUE, value, *row)
+
+
+def _newer(known: R | None, told: R) -> R:
+    return told if known is None or told.ts_ns >= known.ts_ns else known
+
+
+def _fresh(told: R | None, now_ns: int) -> R | None:
+    return told if told is not None and now_ns - told.ts_ns < _LIMIT_NS else None
