@@ -52,6 +52,8 @@ GRID = {
 class Stack:
     """What a test holds."""
 
+    mode = "simulated"
+
     def __init__(
         self, server: EmbeddedServer, described: dict[str, Any], folder: Path, settings: str = ""
     ) -> None:
@@ -136,7 +138,7 @@ class Stack:
     def _write_config(self) -> None:
         lines = [
             f'[bus]\nurl = "{self.server.url}"',
-            f'[executor]\nmode = "simulated"\n{self._settings}',
+            f'[executor]\nmode = "{self.mode}"\n{self._settings}',
             "[risk]\nloss_cap_bps = 500\nplan_ttl_ms = 60000",
         ]
         for venue, instrument in PLACES.items():
@@ -277,7 +279,7 @@ class Stack:
 
 
 @contextlib.contextmanager
-def executor_stack(folder: Path, settings: str = "") -> Iterator[Stack]:
+def executor_stack(folder: Path, settings: str = "", kind: type[Stack] = Stack) -> Iterator[Stack]:
     with EmbeddedServer(folder / "valkey") as server:
         venuesim = subprocess.Popen(
             [sys.executable, "-m", "services.venuesim", "--seed", "5", "--json"],
@@ -286,7 +288,7 @@ def executor_stack(folder: Path, settings: str = "") -> Iterator[Stack]:
         )
         try:
             assert venuesim.stdout is not None
-            stack = Stack(server, json.loads(venuesim.stdout.readline()), folder, settings)
+            stack = kind(server, json.loads(venuesim.stdout.readline()), folder, settings)
             try:
                 eventually_sync(lambda: stack.books, what="books")
                 yield stack
