@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from shared.bus.keys import load_keys
 from shared.config_sections import BusConfig
-from tests.support import data_dir, why_no_containers, why_no_recordings
+from tests.support import data_dir, why_no_containers, why_no_promtool, why_no_recordings
 
 # There may be no registry to fetch testcontainers' reaper from; fixtures clean up by themselves.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -30,7 +30,11 @@ os.environ["XDG_STATE_HOME"] = os.environ["ARB_TEST_STATE"]
 settings.register_profile("arbstream", deadline=None)
 settings.load_profile("arbstream")
 
-NEEDS = {"recorded": why_no_recordings, "containers": why_no_containers}
+NEEDS = {
+    "recorded": why_no_recordings,
+    "containers": why_no_containers,
+    "promtool": why_no_promtool,
+}
 
 WITHOUT_RESEARCH = importlib.util.find_spec("numba") is None
 """The extra is a part of the extra ``test``; an environment that was made before may lack it."""

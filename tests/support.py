@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import os
+import shutil
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -73,6 +74,11 @@ def why_no_recordings() -> str:
     if data_dir().is_dir():
         return ""
     return f"no recorded market data at {data_dir()}; set ARB_DATA to a folder that has it"
+
+
+def why_no_promtool() -> str:
+    """Return why tests of rules for Prometheus cannot run here; empty if they can."""
+    return "" if shutil.which("promtool") else "there is no promtool (Debian's package prometheus)"
 
 
 @functools.cache

@@ -25,10 +25,11 @@ class BusState:
 
     Args:
         venues: Those that are configured.
+        shards: Of the streams that have any.
     """
 
-    def __init__(self, venues: Iterable[str]) -> None:
-        self._venues = frozenset(venues)
+    def __init__(self, venues: Iterable[str], shards: int) -> None:
+        self._venues, self._shards = frozenset(venues), shards
         self._streams: StreamsRead | None = None
         self._views: dict[tuple[str, str], DepthView] = {}
         self._streams_ns = self._books_ns = 0
@@ -68,7 +69,8 @@ class BusState:
     def tell(self, out: Samples, now_ns: int) -> None:
         """Add what is not older than its limit."""
         for spec in ALL:
-            out.add(m.STREAM_BYTES_MAX, spec.bytes_max, spec.name)
+            shards = self._shards if spec.sharded else 1
+            out.add(m.STREAM_BYTES_MAX, spec.bytes_max * shards, spec.name)
         self._tell_feeds(out, now_ns)
         if now_ns - self._books_ns < _BOOKS_LIMIT_NS:
             self._tell_books(out, now_ns)

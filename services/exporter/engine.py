@@ -33,7 +33,7 @@ class ExporterEngine:
     def __init__(self, config: Config) -> None:
         self._processes, self._counted = Processes(), Counted()
         self._money = Money(name for name, venue in config.venues.items() if venue.trade)
-        self._bus = BusState(config.venues)
+        self._bus = BusState(config.venues, config.bus.shards)
         self._room = Room()
         self._streams_due_ns: int | None = 0
         self._books_due_ns: int | None = 0

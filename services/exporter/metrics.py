@@ -152,6 +152,10 @@ ORDERS_UP = Metric(
 STATE = Metric(
     "arb_trading_state", _G, ("state",), Source.RISK, "1 for the trading state, 0 for the others"
 )
+HALT_CAUSE = Metric(
+    "arb_halt_cause", _G, ("cause",), Source.RISK,
+    "1 for the cause of a state that is not ACTIVE (docs/denials.md); absent while it is ACTIVE",
+)  # fmt: skip
 RISK_TIME = Metric(
     "arb_risk_report_timestamp_seconds", _G, (), Source.SEEN, "UNIX time of risk's newest report"
 )
@@ -217,7 +221,7 @@ STREAM_BYTES = Metric(
     "arb_stream_bytes", _G, ("stream",), Source.BUS, "Bytes it occupies, over all its shards"
 )
 STREAM_BYTES_MAX = Metric(
-    "arb_stream_bytes_max", _G, ("stream",), Source.SELF, "Bytes that it may occupy (one shard)"
+    "arb_stream_bytes_max", _G, ("stream",), Source.SELF, "Bytes it may occupy, over all its shards"
 )
 STREAM_LAG = Metric(
     "arb_stream_lag_seconds", _G, ("stream", "consumer"), Source.BUS,
@@ -240,8 +244,8 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
     "Decisions": (OPPORTUNITIES, LAST_OPPORTUNITY, NEAR_MISSES, DENIALS, APPROVED),
     "Execution": (PLANS, PLANS_IN_FLIGHT, ORDERS, FILLS, UNSETTLED, ORDERS_UP),
     "Money": (
-        STATE, RISK_TIME, EXPOSURE, POSITION, POSITION_VALUE, REALIZED, UNREALIZED, FEES, TODAY,
-        DRAWDOWN, FUNDING, CERTAINTY, MONEY_UNKNOWN,
+        STATE, HALT_CAUSE, RISK_TIME, EXPOSURE, POSITION, POSITION_VALUE, REALIZED, UNREALIZED,
+        FEES, TODAY, DRAWDOWN, FUNDING, CERTAINTY, MONEY_UNKNOWN,
     ),
     "Latency and bus": (
         TICK_TO_DEPTH, TICK_TO_OPPORTUNITY, TICK_TO_PLAN, TICK_TO_ORDER, STREAM_ENTRIES,
@@ -256,7 +260,8 @@ _HEAD = f"""# Metrics
 Generated from `services/exporter/metrics.py` by `{COMMAND}`;
 a test keeps it current. One service, the exporter, reads Redis and answers for all of them:
 `http://127.0.0.1:9465/metrics` (`[exporter]`), OpenMetrics or the older text, as the scraper asks.
-It is the only target to scrape, with `honor_labels: true`:
+It is the only target to scrape, with `honor_labels: true`; rules to alert on are in
+[alerts](alerts.md):
 
 ```yaml
 scrape_configs:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from services.exporter import metrics as m
 from services.exporter.metrics import LIMIT_S
-from services.exporter.samples import Samples
+from services.exporter.samples import OTHER, Samples
 from shared.domain.instrument import split_instrument
 from shared.messages.base import Certainty, TradingState
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
@@ -53,6 +53,8 @@ class Money:
         if (state := _fresh(self._state, now_ns)) is not None:
             for each in TradingState:
                 out.add(m.STATE, float(each is state.state), each)
+            if state.state is not TradingState.ACTIVE:
+                out.add(m.HALT_CAUSE, 1.0, _cause_of(state.reason))
         if (risk := _fresh(self._risk, now_ns)) is not None:
             _tell_results(out, risk)
             _tell_positions(out, risk.positions)
@@ -61,6 +63,12 @@ class Money:
             down = {name.partition("|")[0] for name in executor.venues_down}
             for venue in self._venues:
                 out.add(m.ORDERS_UP, float(venue not in down), venue)
+
+
+def _cause_of(reason: str) -> str:
+    """Return the code that a reason begins with, the first where there are several."""
+    code = reason.partition(":")[0]
+    return code if code.isascii() and code.replace("_", "").isupper() else OTHER
 
 
 def _tell_results(out: Samples, risk: RiskReport) -> None:

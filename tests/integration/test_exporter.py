@@ -123,7 +123,9 @@ def everything() -> list[Message]:
     return [
         *beats,
         report,
-        TradingStateChanged(ts_ns=now_ns, state=TradingState.ACTIVE, reason="", ts_since_ns=now_ns),
+        TradingStateChanged(
+            ts_ns=now_ns, state=TradingState.HALTED, reason="OPERATOR: HALT by me", ts_since_ns=1
+        ),
         ready,
         VenueStatus(
             ts_ns=now_ns, venue="kraken", instrument="", state=BookState.LIVE, epoch=now_ns

@@ -276,7 +276,10 @@ def test_old_reports_are_not_told_but_their_time_is() -> None:
     made = engine()
     made.on_message(report(realized={"USDT": Decimal(1)}), NOW)
     made.on_message(
-        TradingStateChanged(ts_ns=NOW, state=TradingState.HALTED, reason="", ts_since_ns=1), NOW
+        TradingStateChanged(
+            ts_ns=NOW, state=TradingState.HALTED, reason="DRAWDOWN: 7 of 5; LOSS", ts_since_ns=1
+        ),
+        NOW,
     )
     made.on_message(
         ExecutorReady(
@@ -294,6 +297,7 @@ def test_old_reports_are_not_told_but_their_time_is() -> None:
     )
     found = figures(made)
     assert [found["arb_trading_state", (s,)] for s in TradingState] == [0, 0, 1]
+    assert found["arb_halt_cause", ("DRAWDOWN",)] == 1
     assert found["arb_venue_orders_up", ("kraken",)] == 0
     assert found["arb_venue_orders_up", ("binance",)] == 1
     assert found["arb_orders_unsettled", ()] == 2
