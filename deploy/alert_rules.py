@@ -73,7 +73,7 @@ def promtool_cases(rule: AlertRule, rules: Path) -> str:
 
 def _case(rule: AlertRule, series: Series, expected: list[Any]) -> dict[str, Any]:
     return {
-        "interval": INTERVAL,
+        "interval": rule.interval,
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "alert_rule_test": [
             {"eval_time": rule.at, "alertname": rule.name, "exp_alerts": expected},

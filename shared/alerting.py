@@ -1,8 +1,7 @@
 """THE TABLE OF ALERTS: what of the metrics is wrong, for how long, and what to do about it. Pure.
 
-``deploy/prometheus/rules.yml`` and ``docs/alerts.md`` are generated from it by
-``python -m deploy.alert_rules``. Each row carries a case in which it fires and one in which it is
-quiet, in promtool's notation of series; the tests let promtool judge both.
+``python -m deploy.alert_rules`` writes ``deploy/prometheus/rules.yml`` and ``docs/alerts.md``. Each
+row carries a case in which it fires and one in which it is quiet; the tests let promtool judge.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ class AlertSeverity(StrEnum):
 
 
 Series = Mapping[str, str]
-"""A series of metrics and its values, one every 15 s, as promtool writes them: ``0x4 5``."""
+"""A series of metrics and its values, as promtool writes them: ``0x4 5``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RecordingRule:
     """A series that Prometheus works out."""
 
@@ -52,6 +51,7 @@ class AlertRule:
         labels: Labels that it then has beside its severity.
         quiet: Series with which it does not.
         at: When both are judged, from the first value on.
+        interval: Between two values.
     """
 
     name: str
@@ -67,18 +67,16 @@ class AlertRule:
     labels: Series = field(default_factory=dict)
     quiet: Series
     at: str = "10m"
+    interval: str = "15s"
 
 
 _P99: Final = "service:arb_tick_to_order_seconds:p99_rate5m"
 
 RECORDING_RULES: Final = (
+    RecordingRule("proc:arb_feed_frames:rate1m", "sum by (proc) (rate(arb_feed_frames_total[1m]))"),
     RecordingRule(
-        name="proc:arb_feed_frames:rate1m",
-        expression="sum by (proc) (rate(arb_feed_frames_total[1m]))",
-    ),
-    RecordingRule(
-        name=_P99,
-        expression="histogram_quantile(0.99, sum by (service, le) "
+        _P99,
+        "histogram_quantile(0.99, sum by (service, le) "
         "(rate(arb_tick_to_order_seconds_bucket[5m])))",
     ),
 )
@@ -121,7 +119,9 @@ ALERT_RULES: Final = (
     AlertRule(
         name="ArbDown",
         severity=_CRITICAL,
-        expression="time() - arb_heartbeat_timestamp_seconds > 5 and on () arb_up == 1",
+        # As old as it was when it was scraped: until the next scrape it ages here alone.
+        expression="timestamp(arb_heartbeat_timestamp_seconds) - arb_heartbeat_timestamp_seconds "
+        "> 5 and on () arb_up == 1",
         lasts="15s",
         summary="A process sends no heartbeats",
         first="arb status",
@@ -135,8 +135,10 @@ ALERT_RULES: Final = (
         labels={"service": "risk", "proc": "risk-0"},
         quiet={
             "arb_up": "1x60",
-            'arb_heartbeat_timestamp_seconds{service="risk",proc="risk-0"}': "0+15x60",
+            'arb_heartbeat_timestamp_seconds{service="risk",proc="risk-0"}': "0+60x60",
         },
+        interval="1m",
+        at="10m45s",
     ),
     AlertRule(
         name="ArbNotReady",

@@ -77,8 +77,9 @@ def why_no_recordings() -> str:
 
 
 def why_no_promtool() -> str:
-    """Return why tests of rules for Prometheus cannot run here; empty if they can."""
-    return "" if shutil.which("promtool") else "there is no promtool (Debian's package prometheus)"
+    """Return why tests with Prometheus and its promtool cannot run here; empty if they can."""
+    missing = [name for name in ("prometheus", "promtool") if not shutil.which(name)]
+    return f"there is no {missing[0]} (Debian's package prometheus)" if missing else ""
 
 
 @functools.cache
