@@ -14,7 +14,9 @@ from shared.messages.execution import Fill
 
 
 def held_by_none(ledger: Ledger, fill: Fill) -> Decimal:
-    """Return what we hold in a fill's instrument and no round does, signed."""
+    """Return what we hold in the instrument of a venue's own fill and no round does, signed."""
+    if not fill.reduced_by:  # asked for every fill, and most are of our orders
+        return ZERO
     market = f"{fill.venue}|{fill.instrument}"
     return ledger.positions.get(market, ZERO) - ledger.rounds.held_on(market)
 
