@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.executor.engine import ExecutorEngine
 from services.executor.ids import parse_client_order_id, plan_key
+from services.lab.inventory_checker import InventoryChecker
 from services.lab.rounds_checker import went_on_lately
 from services.risk.price_limits import median
 from shared.accounts.gateway import OrderRequest
@@ -49,6 +50,7 @@ class LimitsChecker:
 
     def __init__(self, world: World) -> None:
         self._world, self._risk = world, world.config.risk
+        self._inventory = InventoryChecker(world)
         executor = world.config.executor
         self._judged = executor.venue_error_rate_max, executor.venue_latency_ms_max
         self._windows = {
@@ -101,6 +103,7 @@ class LimitsChecker:
             self._report("loss_cap", f"plan {plan.plan_id} may lose {plan.loss_cap}, not {most}")
         if plan.intent is Intent.CLOSE:
             return
+        self._inventory.on_plan(plan)
         self._check_venues(plan)
         if risk.plan_portfolio_bps_max and not plan.values:
             self._check_share(plan)

@@ -14,7 +14,14 @@ from typing import Any
 
 import msgspec
 
-from shared.config_sections import DOLLARS, AssetLimits, Config, OrderbookConfig
+from shared.config_sections import (
+    DOLLARS,
+    AssetLimits,
+    Config,
+    InventoryConfig,
+    InventoryTarget,
+    OrderbookConfig,
+)
 from shared.domain.rounding import exact
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
@@ -65,6 +72,11 @@ SKEWS_MS = (-3_000, 3_000)
 PORTFOLIO_SHARES_BPS = (0.5, 0.8)
 """Of about 30 million: less than the largest plans trade."""
 ERROR_RATE_MAX, LATENCY_MS_MAX = 0.25, 400
+INVENTORY_CHANCE = 0.12
+"""That a world keeps to what its accounts began with."""
+INVENTORY_BAND = Decimal(9_000)
+"""Of each asset around what an account began with, in quote units at its first price."""
+SKEWS_BPS = (Decimal(2), Decimal(10))
 RESTLESS_CHANCE = 0.05
 """That the market moves at its full rate all the time, and views are repeated as often as live."""
 REFRESH_MS, RESTLESS_REFRESH_MS = 600, OrderbookConfig().refresh_ms
@@ -249,6 +261,35 @@ def _limits_of(seed: int, prices: Mapping[str, float]) -> dict[str, Any]:
 
 def _limits_worth(price: Decimal) -> AssetLimits:
     return AssetLimits(net_max=NET_MAX / price, gross_max=GROSS_MAX / price)
+
+
+def inventory_of(
+    seed: int, balances: Mapping[str, Mapping[str, Decimal]], prices: Mapping[str, float]
+) -> InventoryConfig:
+    """Return what a world's venues should hold: what they began with, and a band around it.
+
+    Args:
+        seed: Of the world.
+        balances: What is in every account at first, by venue and asset.
+        prices: What assets are worth at first, in quote units.
+    """
+    draw = Random(f"{seed}/inventory")
+    if draw.random() >= INVENTORY_CHANCE:
+        return InventoryConfig()
+    skew, in_edge = draw.choice(SKEWS_BPS), draw.random() < 0.5
+    targets = [
+        InventoryTarget(
+            venue=venue,
+            asset=asset,
+            target_qty=amount,
+            band_qty=INVENTORY_BAND / exact(prices.get(asset, 1.0)),
+        )
+        for venue, account in balances.items()
+        for asset, amount in account.items()
+    ]
+    return InventoryConfig(
+        skew_bps_max=skew, reward_bps_max=skew / 2, cost_in_edge=in_edge, targets=targets
+    )
 
 
 def pace_of(seed: int) -> Pace:

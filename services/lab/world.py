@@ -33,7 +33,14 @@ from services.lab.processes import Outside, processes_of
 from services.lab.publishing import publish_command
 from services.lab.strategies import strategies_of
 from services.lab.trace import NoTrace
-from services.lab.variety import clocks_of, instances_of, pace_of, start_balances, with_limits
+from services.lab.variety import (
+    clocks_of,
+    instances_of,
+    inventory_of,
+    pace_of,
+    start_balances,
+    with_limits,
+)
 from services.risk.engine import RiskEngine
 from shared.config_sections import (
     BusConfig,
@@ -89,8 +96,12 @@ class World:
         config = with_limits(config_for(self.exchanges, self.instances.shards), seed, self.prices)
         chosen = config.strategies or strategies_of(seed, config, self.kind)
         executor = msgspec.structs.replace(config.executor, account_streams=is_streamed(seed))
-        orderbook = OrderbookConfig(refresh_ms=self.pace.refresh_ms)
-        changed = {"strategies": chosen, "executor": executor, "orderbook": orderbook}
+        changed = {
+            "strategies": chosen,
+            "executor": executor,
+            "orderbook": OrderbookConfig(refresh_ms=self.pace.refresh_ms),
+            "inventory": inventory_of(seed, self.start_balances, self.prices),
+        }
         self.config = msgspec.structs.replace(config, **changed)
         self.checkers = Checkers(self)
         self.funding = {

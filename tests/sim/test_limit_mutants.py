@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import count, islice
 from typing import Any
 
@@ -60,6 +61,11 @@ PROMISES = (
     Promise("order_rate", "order_rate", risk=lambda prices: {"orders_per_minute_max": 2}),
     Promise("net_of_asset", "asset_net", risk=per_asset("net_max")),
     Promise("gross_of_asset", "asset_gross", risk=per_asset("gross_max")),
+    Promise(
+        "inventory",
+        "inventory_band",
+        {"INVENTORY_CHANCE": 1.0, "INVENTORY_BAND": Decimal(1_000), "SKEWS_BPS": (Decimal(2),)},
+    ),
     Promise("depeg", "depeg", risk=lambda prices: {"depeg_bps_max": 20.0}, kind=Kind.CONVERSION),
 )
 EACH = pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.rule)
