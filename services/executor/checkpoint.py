@@ -3,6 +3,9 @@
 The write-ahead of a step saves the open part, which is small. Finished plans are many and cannot
 change in a step that only starts a plan. Whenever a plan moves from one part to the other, both are
 saved in one transaction, so together they are always a state that existed.
+
+What is learned of funding from the market (when it settles, what is awaited) may be saved a beat
+later, with the finished plans: a start works it out again. Payments booked are saved at once.
 """
 
 from __future__ import annotations
