@@ -15,7 +15,7 @@ from shared.errors import ArbError, ConfigError
 from shared.store.rows import SEGMENT_SUFFIX, Missing
 
 SUFFIX = ".manifest.json"
-TABLES = ("raw", "depth", "trade", "funding", "bar")
+TABLES = ("raw", "depth", "trade", "funding", "bar", "mark", "index", "premium")
 CHUNK_BYTES = 1 << 20
 FORMAT = 1
 

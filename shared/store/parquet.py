@@ -31,6 +31,14 @@ LEVEL = 9
 """Of zstd."""
 
 TEXT, WHOLE, NUMBER, YES_NO = "text", "whole", "number", "yes_no"
+_PRICE: tuple[tuple[str, str], ...] = (
+    ("ts_open_ns", WHOLE),
+    ("step_ns", WHOLE),
+    ("open", NUMBER),
+    ("high", NUMBER),
+    ("low", NUMBER),
+    ("close", NUMBER),
+)
 COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "raw": (
         ("ts_recv_ns", WHOLE),
@@ -75,12 +83,7 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("is_settled", YES_NO),
     ),
     "bar": (
-        ("ts_open_ns", WHOLE),
-        ("step_ns", WHOLE),
-        ("open", NUMBER),
-        ("high", NUMBER),
-        ("low", NUMBER),
-        ("close", NUMBER),
+        *_PRICE,
         ("volume", NUMBER),
         ("buy_volume", NUMBER),
         ("quote_volume", NUMBER),
@@ -88,7 +91,13 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("is_empty", YES_NO),
         ("is_complete", YES_NO),
     ),
+    # Bars of what was not traded: a perpetual's mark, its index, and how far it is above that.
+    "mark": _PRICE,
+    "index": _PRICE,
+    "premium": _PRICE,
 }
+STEPPED = ("bar", "mark", "index", "premium")
+"""Tables whose rows each stand for a length of time."""
 TIME_OF = {name: columns[0][0] for name, columns in COLUMNS.items()}
 """The column by which a table is in order."""
 

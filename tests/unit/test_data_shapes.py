@@ -333,13 +333,6 @@ def test_what_the_store_has_no_table_for_is_named(tmp_path, name, heading, says)
     assert says in refused(tmp_path, packed(tmp_path, f"{name}.zip", [heading, values]))
 
 
-def test_klines_of_marks_are_known_by_their_folder(tmp_path):
-    folder = tmp_path / "markPriceKlines"
-    folder.mkdir()
-    path = packed(folder, "BTCUSDT-1m-2024-08-01.zip", klines(3))
-    assert "nothing was traded at these prices" in refused(tmp_path, path)
-
-
 def test_a_rate_that_is_repeated_every_hour_is_no_history_of_settlements(tmp_path):
     """Eight hours' rate in each of eight rows would be paid eight times."""
     lines = [f"{AUGUST_1 + 3_600 * n},0.000{1 + n // 8}" for n in range(40)]

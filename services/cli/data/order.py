@@ -74,7 +74,7 @@ class BarCheck(Check):
                 f"{each.where}: a bar of {shown(ts_ns)} does not begin at a multiple of "
                 f"{step_ns // SECOND_NS} s{week}"
             )
-        self._without_volume |= each.row[6] is None
+        self._without_volume |= None in each.row[6:7]  # marks and the like have none
         if self.before is None:
             return
         gap = ts_ns - self.before.row[0]

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from services.cli.data.archives import check_moment
 from services.cli.data.files import Line
 from services.cli.data.instrument import is_of, spellings_of
-from services.cli.data.shapes import Told, lines_of, values_of
+from services.cli.data.shapes import NOT_TRADED, Told, lines_of, values_of
 from services.cli.data.times import Times
 from shared.errors import ConfigError
 
 HOUR_NS = 3_600_000_000_000
+PRICES = ("open", "high", "low", "close")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}([ ,._' ]\d{3})+([.,]\d+)?")
 _TRUE, _FALSE = {"true", "1", "1.0", "t"}, {"false", "0", "0.0", "f"}
@@ -61,9 +62,11 @@ class Reader:
         Raises:
             ConfigError: One is wrong.
         """
-        read = {"bar": self._bar, "trade": self._trade, "funding": self._funding}[
-            self.told.shape.table
-        ]
+        read = {
+            "bar": self._bar,
+            "trade": self._trade,
+            "funding": self._funding,
+        }.get(self.told.shape.table, self._price)
         for line in lines_of(self.told):
             have = values_of(line, self.told.columns)
             self.check_whose(line, have)
@@ -99,24 +102,16 @@ class Reader:
         return ts_ns
 
     def _bar(self, line: Line, have: dict[str, Any]) -> tuple[Any, ...] | None:
-        prices = [have[name] for name in ("open", "high", "low", "close")]
-        if all(is_nothing(price) for price in prices):
+        if all(is_nothing(have[name]) for name in PRICES):
             return None  # a panel of several markets has rows where this one has nothing: a hole
         volume = None if is_nothing(have.get("volume")) else number(line, have, "volume")
         trades = None if is_nothing(have.get("trades")) else int(number(line, have, "trades"))
         if trades and volume == 0:
             raise ConfigError(
                 f"{line.where}: {trades} trades and no volume: prices of marks or of an index, at "
-                "which nothing was traded; give klines"
+                f"which nothing was traded; give --as {' or '.join(NOT_TRADED)}, or klines"
             )
-        first, high, low, last = (
-            number(line, have, name, positive=True) for name in ("open", "high", "low", "close")
-        )
-        if not low <= min(first, last) <= max(first, last) <= high:
-            raise ConfigError(
-                f"{line.where}: high {high} and low {low} do not hold {first} and {last}; "
-                "low <= open, close <= high is right"
-            )
+        first, high, low, last = _prices(line, have, signed=False)
         bought = _optional(line, have, "buy_volume")
         if bought is not None and volume is not None and bought > volume * (1 + 1e-9):
             raise ConfigError(f"{line.where}: buy volume {bought} is over the volume {volume}")
@@ -138,6 +133,24 @@ class Reader:
             volume == 0,
             True,
         )
+
+    def _price(self, line: Line, have: dict[str, Any]) -> tuple[Any, ...] | None:
+        """Return a bar of what was not traded; a premium is a share, of either sign."""
+        if all(is_nothing(have[name]) for name in PRICES):
+            return None
+        volume = _optional(line, have, "volume")
+        if volume:
+            raise ConfigError(
+                f"{line.where}: a volume of {volume}: at these prices was traded; give --as "
+                "candles, or the file of a folder of the right name"
+            )
+        is_premium = self.told.shape.table == "premium"
+        found = _prices(line, have, signed=is_premium)
+        if is_premium and max(map(abs, found)) >= 1:
+            raise ConfigError(
+                f"{line.where}: a premium of {max(found, key=abs)}; 0.0001 is one basis point"
+            )
+        return (self._agreed_time(line, have), 0, *found)
 
     def _agreed_time(self, line: Line, have: dict[str, Any]) -> int:
         """Return the time of a bar, of which all columns of its opening must say the same."""
@@ -186,6 +199,23 @@ class Reader:
         mark = have.get("mark_price")
         price = None if is_nothing(mark) else number(line, have, "mark_price", positive=True)
         return (ts_ns, ts_ns, ts_ns, rate, price, None, interval_ns, None, None, True)
+
+
+def _prices(line: Line, have: dict[str, Any], *, signed: bool) -> tuple[float, ...]:
+    """Return open, high, low and close.
+
+    Raises:
+        ConfigError: One is not possible, or high and low do not hold the others.
+    """
+    first, high, low, last = (
+        number(line, have, name, positive=not signed, signed=signed) for name in PRICES
+    )
+    if not low <= min(first, last) <= max(first, last) <= high:
+        raise ConfigError(
+            f"{line.where}: high {high} and low {low} do not hold {first} and {last}; "
+            "low <= open, close <= high is right"
+        )
+    return first, high, low, last
 
 
 def _is_buy(line: Line, have: dict[str, Any]) -> bool:

@@ -27,6 +27,13 @@ from shared.errors import ConfigError
 COLUMNS_SHOWN = 6
 
 
+OHLC = ("time", "open", "high", "low", "close")
+KLINES = (
+    *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume"),
+    *("count", "taker_buy_volume", "taker_buy_quote_volume", "ignore"),
+)
+
+
 class Shape(NamedTuple):
     """One row of the table.
 
@@ -46,16 +53,7 @@ class Shape(NamedTuple):
 
 
 SHAPES = (
-    Shape(
-        "candles",
-        "bar",
-        ("time", "open", "high", "low", "close"),
-        "klines",
-        (
-            *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume"),
-            *("count", "taker_buy_volume", "taker_buy_quote_volume", "ignore"),
-        ),
-    ),
+    Shape("candles", "bar", OHLC, "klines", KLINES),
     Shape(
         "trades",
         "trade",
@@ -91,6 +89,9 @@ SHAPES = (
         ),
     ),
     Shape("books", "depth", ("quote_time", "levels")),
+    Shape("markPriceKlines", "mark", OHLC, "markPriceKlines", KLINES),
+    Shape("indexPriceKlines", "index", OHLC, "indexPriceKlines", KLINES),
+    Shape("premiumIndexKlines", "premium", OHLC, "premiumIndexKlines", KLINES),
 )
 BY_NAME = {shape.name: shape for shape in SHAPES}
 NOT_TAKEN = (
@@ -100,7 +101,7 @@ NOT_TAKEN = (
 )
 """Columns, what archives call them, and why the store has no table for them."""
 NOT_TRADED = ("markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
-"""Folders of archives whose files are named as those of klines."""
+"""Folders of archives whose files are named as those of klines: shapes that the folder tells."""
 
 ALIASES = {
     "time": (
@@ -185,12 +186,8 @@ def tell(path: Path, forced: str, suffix: str) -> Told:
         ConfigError: It cannot be told, or is nothing that the store has a table for.
     """
     archive = archive_of(path)
-    if any(part in NOT_TRADED for part in path.absolute().parts):
-        raise ConfigError(
-            f"{path}: lies in a folder of {_folder_of(path)}: nothing was traded at these prices; "
-            "give klines"
-        )
-    heading = parquet_names(path) if is_parquet(path) else _heading_of(path, archive, forced)
+    named_by = forced or next((p for p in path.absolute().parts[:-1] if p in NOT_TRADED), "")
+    heading = parquet_names(path) if is_parquet(path) else _heading_of(path, archive, named_by)
     if suffix and not any(_key_of(name).endswith(f"_{suffix.lower()}") for name in heading):
         raise ConfigError(
             f"{path}: no column ends in _{suffix}; there are: {_shown(heading)}"
@@ -198,7 +195,7 @@ def tell(path: Path, forced: str, suffix: str) -> Told:
         )
     columns, levels = named(heading, suffix)
     have = {*columns, *(["levels"] if levels.bids and levels.asks else [])}
-    shape = _shape_of(path, have, heading, archive, forced)
+    shape = _shape_of(path, have, heading, archive, named_by)
     return Told(path, shape, columns, levels, archive, bool(forced), heading)
 
 
@@ -306,7 +303,8 @@ def _shape_of(
     for columns, kind, what in NOT_TAKEN:
         if columns <= names:
             raise ConfigError(f"{path}: is of the shape {kind}: {what}; the store has no table")
-    found = [shape for shape in SHAPES if set(shape.needs) <= have]
+    told = [shape for shape in SHAPES if shape.name not in NOT_TRADED]
+    found = [shape for shape in told if set(shape.needs) <= have]
     # Of two shapes of one table the one that needs all the other needs, and more, is the right one.
     found = [
         each
@@ -333,10 +331,6 @@ def _suffix_hint(names: set[str]) -> str:
         if name.startswith("open_") and f"close_{name.removeprefix('open_')}" in names
     )
     return f"; give --suffix {' or '.join(suffixes)}" if suffixes else ""
-
-
-def _folder_of(path: Path) -> str:
-    return next(part for part in path.absolute().parts if part in NOT_TRADED)
 
 
 def _spoken(name: str) -> str:

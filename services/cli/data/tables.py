@@ -33,7 +33,7 @@ from services.cli.data.shapes import BY_NAME, Told, tell
 from services.cli.data.times import check_zone
 from shared.errors import ConfigError
 from shared.store.manifest import Manifest, Source, folder_of, read_manifest, sha256_of
-from shared.store.parquet import Made, write_table
+from shared.store.parquet import STEPPED, Made, write_table
 from shared.store.rows import SECOND_NS, partition_of
 from shared.store.staging import staged
 
@@ -190,7 +190,7 @@ def _rows(made: _Import) -> Iterator[Found]:
 
 def _with_step(rows: Iterator[Found], made: _Import) -> Iterator[Found]:
     """Find out how long bars are: as names of files say, else as most of the first ones are."""
-    if made.table != "bar":
+    if made.table not in STEPPED:
         return rows
     steps = {each.archive.step_s for each in made.told if each.archive is not None}
     if len(steps) > 1:
@@ -207,7 +207,7 @@ def _with_step(rows: Iterator[Found], made: _Import) -> Iterator[Found]:
 
 
 def _check_of(made: _Import) -> Check:
-    if made.table == "bar":
+    if made.table in STEPPED:
         return BarCheck(made.step_ns)
     if made.table == "trade":
         return TradeCheck(is_numbered=made.told[0].shape.name == "aggTrades")
@@ -270,6 +270,6 @@ def _of_that_time(root: Path, made: _Import, date: str) -> list[Path]:
 
 
 def _overlaps(other: Manifest, mine: Manifest, made: _Import) -> bool:
-    if made.table == "bar" and other.step_ns != made.step_ns:
+    if made.table in STEPPED and other.step_ns != made.step_ns:
         return False
     return other.ts_first_ns <= mine.ts_last_ns and mine.ts_first_ns <= other.ts_last_ns

@@ -25,7 +25,7 @@ from shared.store.manifest import (
     read_manifest,
     sha256_of,
 )
-from shared.store.parquet import COLUMNS, TIME_OF, read_rows
+from shared.store.parquet import COLUMNS, STEPPED, TIME_OF, read_rows
 from shared.store.reading import Lines, StoredRecording, recordings_in
 from shared.store.rows import Missing
 from shared.wording import counted
@@ -167,7 +167,7 @@ class _Order:
                 return f"{TIME_OF[self._table]} {values[0]} after {before[0]}"
             self.falls += 1
             self.fall_row = self.fall_row or self._row
-        if self._table == "bar" and values[0] == before[0]:
+        if self._table in STEPPED and values[0] == before[0]:
             return f"a second bar of {values[0]}"
         if self._table == "depth":
             return _wrong_depth(before, values)
