@@ -44,6 +44,7 @@ class Liquidation(NamedTuple):
     instrument: str
     qty: Decimal
     price: Decimal
+    fee: Decimal
 
 
 class Payment(msgspec.Struct, kw_only=True):
@@ -95,6 +96,8 @@ class BacktestAccount(PaperAccount):
         self._volume: dict[int, dict[str, Decimal]] = {}
         """Day -> quote asset -> notional traded, of the last 30 days."""
         self._predicted: dict[str, Funding] = {}
+        self._told: dict[str, FundingSettled] = {}
+        """The newest settlement of each instrument."""
         self._at_instant: dict[tuple[str, int], Payment] = {}
         self.marked: dict[str, float] = {}
         self.payments: list[Payment] = []
@@ -210,6 +213,7 @@ class BacktestAccount(PaperAccount):
     def _liquidate(self, instrument: str, qty: Decimal, price: Decimal) -> Liquidation:
         name = split_instrument(instrument)
         cost = cost_of(instrument, abs(qty), price)
+        fee = fee_amount(cost, Decimal(str(self._terms.liquidation_fee_bps)))
         self.books.trade(
             Execution(
                 venue=self.venue,
@@ -217,11 +221,11 @@ class BacktestAccount(PaperAccount):
                 side=Side.SELL if qty > 0 else Side.BUY,
                 qty=abs(qty),
                 cost=cost,
-                fee=fee_amount(cost, Decimal(str(self._terms.liquidation_fee_bps))),
+                fee=fee,
                 fee_asset=name.cash,
             )
         )
-        done = Liquidation(self._now_ns(), self.venue, instrument, qty, price)
+        done = Liquidation(self._now_ns(), self.venue, instrument, qty, price, fee)
         self.liquidations.append(done)
         return done
 
@@ -253,21 +257,34 @@ class BacktestAccount(PaperAccount):
     def on_instant(self, instrument: str, ts_ns: int) -> None:
         """Note what is held at the instant of a settlement."""
         held = Payment(
-            ts_ns=ts_ns, venue=self.venue, instrument=instrument, qty=self.position(instrument)
+            ts_ns=ts_ns,
+            venue=self.venue,
+            instrument=instrument,
+            qty=self.position(instrument),
+            mark=exact(self.marked[instrument]) if instrument in self.marked else ZERO,
         )
         self._at_instant[instrument, round(ts_ns / SECOND_NS)] = held
         while len(self._at_instant) > SETTLEMENTS_MAX:
             del self._at_instant[next(iter(self._at_instant))]
-        if self._is_over:  # no more is told
+        if self._is_over and instrument in self._predicted:  # no more is told
             self._settle(self._predicted[instrument], is_settled=False)
 
     def on_settled(self, settled: FundingSettled) -> None:
-        """Take in the rate that a venue's history tells."""
+        """Take in the rate that a venue's history tells.
+
+        Where nothing was predicted its instant is not noted before: the position is the one of now,
+        if the rate is told at its instant, as archives have it.
+        """
+        name, at_ns = settled.instrument, settled.ts_funding_ns
+        self._told[name] = settled
+        is_noted = (name, round(at_ns / SECOND_NS)) in self._at_instant
+        if not is_noted and abs(self._now_ns() - at_ns) < SECOND_NS:
+            self.on_instant(name, at_ns)
         self._settle(settled, is_settled=True)
 
     def payments_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
         """Return what was paid; what the rate that was told corrected is a payment of its own."""
-        check_rates(self.venue, instruments, self.books, self._predicted)
+        check_rates(self.venue, instruments, self.books, {**self._predicted, **self._told})
         found = []
         for paid in self.payments:
             if paid.instrument in instruments and paid.ts_ns >= since_ns:

@@ -35,7 +35,8 @@ EVERYWHERE = (
     "what our orders change in the market beyond the levels that they take: others do not "
     "react, and the books that strategies see still show what we took (an order for it finds "
     "nothing there until the venue shows a change)",
-    "orders that rest: an order takes what is there when it arrives, or ends",
+    "orders that rest, so market making too: an order takes what is there when it arrives, or ends",
+    "deleveraging: a venue closes what its margin no longer covers, and nothing that wins",
     "rejects, outages and rate limits of venues that the recording does not show",
     "depth beyond the levels of a view (orderbook.depth_levels): an order fills within them",
     "transfers between venues: what is bought at one stays there",

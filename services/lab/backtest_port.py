@@ -7,16 +7,20 @@ from random import Random
 
 from services.executor import actions as act
 from services.executor.paper import PaperGateway
-from services.lab.backtest_account import BacktestAccount
+from services.lab.backtest_account import BacktestAccount, Liquidation
 from services.lab.backtest_terms import BacktestConfig
 from services.lab.kernel import Kernel
 from services.lab.paper import PaperPort, not_here
 from services.lab.recorded import Contents
 from services.lab.tables import Tables
+from shared.accounts.gateway import FillReport, OrderReport
 from shared.config_sections import Config
+from shared.domain.instrument import split_instrument
 from shared.engine import Action, Result
-from shared.messages.base import Message
+from shared.messages.base import Message, Side
+from shared.messages.execution import OrderStatus
 from shared.messages.market import Funding, FundingSettled, Mark
+from shared.messages.terms import OrderTerms
 
 
 class BacktestPort(PaperPort):
@@ -68,7 +72,10 @@ class BacktestPort(PaperPort):
             account = self.accounts.get(message.venue)
             if account is None:
                 return
-            account.on_mark(message.instrument, message.mark_price)
+            closed = account.on_mark(message.instrument, message.mark_price)
+            if closed is not None:
+                report = report_of(closed, len(account.liquidations))
+                self.gateways[message.venue].remember(report)
             if isinstance(message, Funding):
                 self._expect(account, message)
         elif isinstance(message, FundingSettled) and message.venue in self.accounts:
@@ -78,6 +85,35 @@ class BacktestPort(PaperPort):
         instant_ns, name = account.on_funding(funding), funding.instrument
         if instant_ns is not None and instant_ns >= self._kernel.now_ns():
             self._kernel.at(instant_ns, lambda: account.on_instant(name, instant_ns))
+
+
+def report_of(closed: Liquidation, number: int) -> OrderReport:
+    """Return the venue's own order that closed a position, as the executor will find it."""
+    name, fee_asset = closed.instrument, split_instrument(closed.instrument).cash
+    side = Side.SELL if closed.qty > 0 else Side.BUY
+    order_id, qty = f"liquidation-{number}", abs(closed.qty)
+    fill = FillReport(
+        trade_id=order_id,
+        venue_order_id=order_id,
+        instrument=name,
+        side=side,
+        price=closed.price,
+        qty=qty,
+        fee=closed.fee,
+        fee_asset=fee_asset,
+        ts_venue_ns=closed.ts_ns,
+    )
+    return OrderReport(
+        client_order_id="",
+        terms=OrderTerms(
+            venue=closed.venue, instrument=name, side=side, qty=qty, price_limit=closed.price
+        ),
+        status=OrderStatus.FILLED,
+        venue_order_id=order_id,
+        filled_qty=qty,
+        fills=(fill,),
+        forced="liquidation",
+    )
 
 
 def venue_of(action: Action) -> str:

@@ -40,6 +40,7 @@ from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.market import DepthView
 from shared.strategy_inputs import check_strategies
 from shared.watch.collector import Collector
+from shared.watch.dust import beside_rounds
 from shared.watch.report import Ending, value_as_reported
 
 _MS = 1_000_000
@@ -245,18 +246,26 @@ class Replay:
             ended.problems.append(
                 f"{malformed} frames of the recording are malformed; arb verify says which"
             )
-        left = {asset: qty for asset, qty in collector.books.exposure.items() if qty}
+        exposure = {asset: qty for asset, qty in collector.books.exposure.items() if qty}
+        left = beside_rounds(exposure, collector.rounds.values())
         if left:
             text = ", ".join(f"{asset} {qty:+f}" for asset, qty in sorted(left.items()))
             ended.problems.append(f"exposure is left: {text}")
 
     def _wind_down(self, ended: Ending) -> None:
-        """Halt, let what is in flight end, and flatten what is left."""
+        """Halt, let what is in flight end, and flatten what is left.
+
+        What directional rounds hold stays open where no book prices it any more: it is valued.
+        """
         halted_ns = commanded_ns = self._send_command(CommandKind.HALT, "end of the run")
         while not self.collector.is_quiet(commanded_ns):
             waited_ns = self.kernel.now_ns() - halted_ns
             if waited_ns > QUIET_NS_MAX:
-                ended.problems.append("not quiet after the halt: plans or orders have no end")
+                if self.collector.is_quiet(commanded_ns, but_rounds=True):
+                    return
+                unknown = self.collector.funding.unknown()
+                why = "; ".join(unknown.values()) or "plans or orders have no end"
+                ended.problems.append(f"not quiet after the halt: {why}")
                 return
             late = waited_ns > FLATTEN_AFTER_NS and self.collector.books.opened()
             if late and not ended.flattened:

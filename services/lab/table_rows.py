@@ -2,7 +2,8 @@
 
 Depth, trades and funding are what the recorder's sessions emitted. A bar becomes its open, at its
 begin, and its low and high (the nearer one first) and its close, together at its end: each a trade
-of a quarter of the volume and a book around that price.
+of a quarter of the volume and a book around that price. Bars of marks are played in the same way,
+with what the index was then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from shared.messages.market import (
     Funding,
     FundingSettled,
     Level,
+    Mark,
     Trade,
 )
 from shared.store.manifest import Manifest, part_of
@@ -73,13 +75,16 @@ def messages_of(
         spread_bps: Of books made of bars.
         ticks: Decimals of a price of such a book.
     """
+    indices = {each[1:3]: each for each in markets if each.table == "index"}
     readers = {"depth": _depth, "trade": _trades, "funding": _funding}
-    streams = [
-        _bars(each, spread_bps / 2e4, ticks[each.venue, each.instrument])
-        if each.table == "bar"
-        else readers[each.table](each)
-        for each in markets
-    ]
+    streams: list[Iterator[Timed]] = []
+    for each in markets:
+        if each.table == "bar":
+            streams.append(_bars(each, spread_bps / 2e4, ticks[each.venue, each.instrument]))
+        elif each.table == "mark":
+            streams.append(_marks(each, indices.get(each[1:3])))
+        elif each.table in readers:
+            streams.append(readers[each.table](each))
     return heapq.merge(*streams, key=lambda timed: timed[0])
 
 
@@ -168,10 +173,9 @@ def _bars(market: Market, half: float, decimals: int) -> Iterator[Timed]:
     venue, name = market.venue, market.instrument
     last: tuple[float, float] | None = None
     seq = 0
-    for open_ns, step_ns, first, high, low, close, volume, *_ in rows_of(market):
-        path = (first, low, high, close) if close >= first else (first, high, low, close)
-        for step, price in enumerate(path):
-            at_ns = open_ns + (step_ns - (STEPS - step) * APART_NS if step else 0)
+    for open_ns, step_ns, *prices, volume, _, _, _, _, _ in rows_of(market):
+        for step, price in enumerate(_path(*prices)):
+            at_ns = _time_of(open_ns, step_ns, step)
             bid, ask = round(price * (1 - half), decimals), round(price * (1 + half), decimals)
             seq += 1
             yield at_ns, _book(venue, name, (bid, ask), last, seq=seq, at_ns=at_ns)
@@ -190,6 +194,45 @@ def _bars(market: Market, half: float, decimals: int) -> Iterator[Timed]:
                         ts_venue_ns=at_ns,
                     ),
                 )
+
+
+def _path(first: float, high: float, low: float, close: float) -> tuple[float, ...]:
+    """Return the prices that a bar is played by."""
+    return (first, low, high, close) if close >= first else (first, high, low, close)
+
+
+def _time_of(open_ns: int, step_ns: int, step: int) -> int:
+    return open_ns + (step_ns - (STEPS - step) * APART_NS if step else 0)
+
+
+def _marks(market: Market, index: Market | None) -> Iterator[Timed]:
+    """Yield marks, each with the index at the same step of the bar that began when its own did."""
+    indices = rows_of(index) if index is not None else iter(())
+    told: tuple[Any, ...] | None = next(indices, None)
+    for open_ns, step_ns, first, high, low, close in rows_of(market):
+        while told is not None and told[0] < open_ns:
+            told = next(indices, None)
+        beside = told[2:6] if told is not None and told[:2] == (open_ns, step_ns) else None
+        opposite = close < first
+        for step, price in enumerate(_path(first, high, low, close)):
+            at_ns = _time_of(open_ns, step_ns, step)
+            yield (
+                at_ns,
+                Mark(
+                    venue=market.venue,
+                    instrument=market.instrument,
+                    mark_price=price,
+                    index_price=None if beside is None else _at(beside, step, opposite),
+                    ts_recv_ns=at_ns,
+                    ts_venue_ns=at_ns,
+                ),
+            )
+
+
+def _at(prices: tuple[float, ...], step: int, opposite: bool) -> float:
+    """Return a bar's open, low, high or close; high before low where the mark's came so."""
+    first, high, low, close = prices
+    return (first, high, low, close)[step] if opposite else (first, low, high, close)[step]
 
 
 def _book(

@@ -74,6 +74,7 @@ def tables_of(
     books = found[chosen] if chosen == "depth" else _of_length(root, found[chosen], bar_s)
     there = {(each.venue, each.instrument) for each in books}
     extra = [*(() if chosen == "bar" else markets_in(root, "trade")), *markets_in(root, "funding")]
+    extra += [_shortest(each) for name in ("mark", "index") for each in markets_in(root, name)]
     markets = [*books, *(each for each in extra if (each.venue, each.instrument) in there)]
     source = "bars" if chosen == "bar" else "depth"
     tables = Tables(source, markets, spread_bps if source == "bars" else 0.0)
@@ -93,6 +94,12 @@ def _of_length(root: Path, markets: Sequence[Market], bar_s: int) -> list[Market
         each._replace(files=[f for f in each.files if f[1].step_ns == wanted]) for each in markets
     ]
     return [each for each in kept if each.files]
+
+
+def _shortest(market: Market) -> Market:
+    """Return a market with its bars of the least length: the nearest to a mark each second."""
+    least_ns = min(manifest.step_ns for _, manifest in market.files)
+    return market._replace(files=[f for f in market.files if f[1].step_ns == least_ns])
 
 
 def _survey(market: Market, tables: Tables, fees_bps: Mapping[str, Decimal]) -> None:

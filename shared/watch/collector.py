@@ -35,7 +35,7 @@ from shared.messages.execution import (
 from shared.messages.fill_key import fill_key
 from shared.messages.market import VenueStatus
 from shared.messages.rounds import ROUNDS_MAX, RoundState, RoundsTold, StrategyPosition
-from shared.watch.dust import IsDust, more_than_dust
+from shared.watch.dust import IsDust, beside_rounds, more_than_dust
 from shared.watch.funding_seen import FundingSeen
 from shared.watch.remembered import Remembered
 
@@ -150,8 +150,8 @@ class Collector:
         """Return the ids of plans that have not ended."""
         return [plan for plan in self.plans.items if plan not in self.plans_done]
 
-    def is_quiet(self, since_ns: int) -> bool:
-        """True when risk and executor reported after ``since_ns`` that nothing is in flight."""
+    def is_quiet(self, since_ns: int, *, but_rounds: bool = False) -> bool:
+        """True when all is said to be over since, and nothing open (or ``but_rounds``: theirs)."""
         if not self.plans and not self.orders and not self.is_active():
             return True  # nothing was ever begun
         risk, executor = self.risk, self.executor
@@ -164,7 +164,7 @@ class Collector:
             and executor.open_plans == 0
             and executor.unknown_orders == 0
             and not self.in_flight()
-            and not self.left_open()
+            and not beside_rounds(self.left_open(), self.rounds.values() if but_rounds else ())
             and not self.funding.unknown()
         )
 

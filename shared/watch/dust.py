@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from shared.domain.accounting import Books, holding_place
 from shared.domain.instrument import split_instrument
 from shared.domain.rounding import is_enough, qty_accepted
 from shared.domain.valuation import FindClose
+from shared.messages.rounds import StrategyPosition
 from shared.messages.rules import InstrumentRules
 
 IsDust = Callable[[str, Decimal], bool]
@@ -62,3 +63,14 @@ def more_than_dust(books: Books, is_dust: IsDust) -> dict[str, Decimal]:
         for asset, qty in left.items()
         if qty and not all(is_dust(pair, qty) for pair in pairs[asset])
     }
+
+
+def beside_rounds(
+    left: Mapping[str, Decimal], rounds: Iterable[StrategyPosition]
+) -> dict[str, Decimal]:
+    """Return what is left open where it is not what open directional rounds hold."""
+    held: dict[str, Decimal] = {}
+    for each in rounds:
+        if each.is_directional:
+            held[each.base] = held.get(each.base, Decimal(0)) + each.unhedged
+    return {asset: qty for asset, qty in left.items() if held.get(asset) != qty}
