@@ -34,6 +34,7 @@ def stack_up(*, with_sentinel: bool = False) -> Iterator[ChaosStack]:
         COMPOSE_PROJECT_NAME=PROJECT,
         COMPOSE_FILE=os.pathsep.join(str(ROOT / name) for name in files),
         ARB_REDIS_PORT="0",
+        ARB_METRICS_PORT="0",
         ARB_LEDGER="yes",
     )
     os.environ.pop("ARB_TOML", None)

@@ -12,7 +12,13 @@ pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(600)
 
 @pytest.fixture(params=["single", "sentinel"])
 def stack(request, monkeypatch):
-    for name in ("COMPOSE_PROJECT_NAME", "COMPOSE_FILE", "ARB_REDIS_PORT", "ARB_LEDGER"):
+    for name in (
+        "COMPOSE_PROJECT_NAME",
+        "COMPOSE_FILE",
+        "ARB_REDIS_PORT",
+        "ARB_METRICS_PORT",
+        "ARB_LEDGER",
+    ):
         monkeypatch.setenv(name, "")  # what the drill sets is taken back after it
     with stack_up(with_sentinel=request.param == "sentinel") as up:
         yield up

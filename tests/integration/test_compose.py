@@ -38,7 +38,8 @@ pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(600)
 def stack() -> Iterator[ComposeStack]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMPOSE_PROJECT_NAME", PROJECT)
-        patch.setenv("ARB_REDIS_PORT", "0")  # any free one
+        for port in ("ARB_REDIS_PORT", "ARB_METRICS_PORT"):
+            patch.setenv(port, "0")  # any free one
         patch.delenv("ARB_TOML", raising=False)
         compose = DockerCompose(ROOT, build=True, wait=False, profiles=["demo"])
         compose.stop(down=True)
@@ -220,6 +221,7 @@ def test_without_the_demo_it_is_real_data_and_paper() -> None:
         "COMPOSE_PROJECT_NAME": f"{PROJECT}-plain",
         "ARB_TOML": "",
         "ARB_REDIS_PORT": "0",
+        "ARB_METRICS_PORT": "0",
     }
 
     def compose(*arguments: str) -> str:
