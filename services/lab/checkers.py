@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from services.risk.engine import RiskEngine
 from shared.accounts.gateway import OrderRequest
 from shared.domain.fees import BPS
 from shared.domain.instrument import is_spot, split_instrument
-from shared.domain.quantities import worth_of
+from shared.domain.quantities import is_inverse, worth_of
 from shared.engine import Action
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill
@@ -51,7 +51,7 @@ from shared.messages.market import (
     InstrumentInfo,
     VenueStatus,
 )
-from shared.messages.rounds import Intent, StrategyPosition
+from shared.messages.rounds import Intent, StrategyPosition, round_key
 from shared.services import Instances
 from shared.streams import EXEC_EVENT
 
@@ -313,7 +313,7 @@ class Checkers:
         plan = self.plans.get(done.plan_id)
         if plan is not None and done.outcome is not PlanOutcome.FAILED:
             cap = plan.loss_cap if done.is_approved else _own_cap(plan, self.orders)
-            if done.realized < -cap - Decimal("0.001") * _traded(plan):
+            if done.realized < -cap - _beyond_cap(plan, self.fills.values()):
                 text = f"plan {done.plan_id} lost {done.realized}, its cap is {cap}"
                 self.report("loss_cap", text)
 
@@ -332,6 +332,21 @@ class Checkers:
 def _traded(plan: ApprovedPlan) -> Decimal:
     """Return what a plan trades in all, in its quote asset."""
     return _worth(plan, plan.legs)
+
+
+def _beyond_cap(plan: ApprovedPlan, told: Iterable[Fill]) -> Decimal:
+    """Return what a plan may lose beyond its cap: 0.1 % of what it trades, and a venue's part.
+
+    A venue that closes of its position does so at its own price, which no cap holds. What inverse
+    contracts lose so is in their coins, and in no result of a plan.
+    """
+    key, most = round_key(plan.strategy, plan.round_id), Decimal("0.001") * _traded(plan)
+    for fill in told:
+        closed = fill.of_rounds.get(key, ZERO)
+        for leg in plan.legs if closed and not is_inverse(fill.instrument) else ():
+            if leg.market == (fill.venue, fill.instrument) and leg.side is not fill.side:
+                most += closed * max(ZERO, fill.side.signed(fill.price - leg.price_expected))
+    return most
 
 
 def _own_cap(plan: ApprovedPlan, orders: Mapping[str, OrderEvent]) -> Decimal:

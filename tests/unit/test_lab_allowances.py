@@ -14,8 +14,12 @@ from services.lab.world import START_NS, World
 from services.risk.rounds import Rounds
 from shared.domain.accounting import Books
 from shared.domain.executions import execution_of
+from shared.messages.base import Side
 from shared.messages.control import Alert, Command, CommandKind, Severity
-from shared.messages.execution import OPERATOR_STRATEGY
+from shared.messages.execution import OPERATOR_STRATEGY, PlanLeg
+from shared.messages.rounds import Intent
+from tests.decision_builders import make_done
+from tests.executor_model import make_plan
 from tests.sim.test_perpetuals import SEEDS, VENUE
 from tests.unit.test_lab_reductions import fill
 
@@ -80,4 +84,43 @@ def test_a_position_that_risk_halted_for_is_left_to_an_operator_and_no_other_one
 
 def test_a_second_leg_buys_what_the_first_paid_in_its_base_asset() -> None:
     outcome = run_seed(5204)
+    assert not outcome.violations, outcome.story
+
+
+def losses_told(realized: str, of_rounds: dict[str, D]) -> list[str]:
+    """Return what ``loss_cap`` says of a plan, short 12 at 149, of which 5 are closed at 151."""
+    world = World(SEEDS[0])
+    leg = PlanLeg(
+        venue=VENUE,
+        instrument="SOL/USDT:USDT",
+        side=Side.SELL,
+        qty=D(12),
+        price_limit=D(149),
+        price_expected=D(149),
+        fee_bps=D(5),
+    )
+    opened = make_plan(legs=(("alpha", Side.BUY, "0.1"),), loss_cap="4", now_ns=START_NS)
+    plan = msgspec.structs.replace(
+        opened, legs=[leg], strategy="basis", round_id="r1", intent=Intent.OPEN
+    )
+    own = msgspec.structs.replace(
+        fill("own", "5"), side=Side.BUY, price=D(151), of_rounds=of_rounds
+    )
+    end = make_done(plan.plan_id, START_NS, realized=D(realized))
+    publish(world, "risk", [plan])
+    publish(world, "executor", [own, end])
+    return [each.text for each in world.checkers.violations if each.checker == "loss_cap"]
+
+
+def test_what_a_venue_closes_of_a_plan_at_a_loss_is_beyond_its_cap() -> None:
+    """5 at 2 more than they were sold for are 10, beside the cap of 4 and 0.1 % of 1788."""
+    of_plan = {"basis|r1": D(5)}
+    assert losses_told("-15.7", of_plan) == []
+    assert len(losses_told("-15.9", of_plan)) == 1
+    assert losses_told("-5.7", {"other|r1": D(5)}) == []
+    assert len(losses_told("-5.9", {"other|r1": D(5), "basis|r1": D(0)})) == 1
+
+
+def test_the_loss_of_a_liquidation_is_not_that_of_the_plan_that_hedges_it() -> None:
+    outcome = run_seed(8497)
     assert not outcome.violations, outcome.story
