@@ -179,7 +179,7 @@ async def test_a_service_that_lost_its_lease_goes_on_in_the_same_process(
         assert len(running.events("lease_lost")) == times
     assert "ran out" in running.events("lease_lost")[0]["reason"]
     await publish(server, resync(1))
-    await eventually(lambda: _publishes_until_heard(server, running))
+    await eventually(lambda: _publishes_until_heard(server))
     assert running.process.poll() is None
     running.process.send_signal(signal.SIGTERM)
     assert await running.exit_code() == 0
