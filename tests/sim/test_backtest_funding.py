@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.lab.command import main as lab
 from services.research.trading import report_of
 from shared.store.manifest import folder_of
 from shared.store.parquet import Made, write_table
@@ -126,3 +128,43 @@ def test_who_claims_instant_profit_is_silent_where_none_is(recorded: Path, tmp_p
     assert result["opportunities"] == found["fill_count"] == result["plans"]["approved"] == 0
     assert result["pnl"] == {}
     assert sum(result["near_misses"].values()) > 10_000, "they looked, and found nothing"
+
+
+BASIS_AT_ANY_PRICE = """
+[[strategies]]
+id = "basis"
+class = "spot_perp_basis"
+
+[strategies.params]
+open_bps = -30.0
+close_bps = -90.0
+held_hours_max = 0.01
+"""
+HOLD_POSITIONS = ("spot_perp_basis", "funding_carry")
+
+
+@pytest.mark.recorded
+@pytest.mark.timeout(900)
+def test_who_holds_positions_states_nothing_there(recorded: Path, tmp_path: Path) -> None:
+    text = "".join(f'[[strategies]]\nid = "{n}"\nclass = "{n}"\n' for n in HOLD_POSITIONS)
+    files = [recorded / "hftbacktest" / name for name in NEGATIVE_CONTROL]
+    found = traded(files, tmp_path, text)
+    assert found["fill_count"] == found["result"]["plans"]["approved"] == 0
+    assert found["result"]["pnl"] == {}
+
+
+@pytest.mark.recorded
+@pytest.mark.timeout(900)
+def test_who_opens_at_any_basis_there_states_a_loss(recorded: Path, tmp_path: Path) -> None:
+    """What funding cost is not in the recording, so that the run says so and the sum is unknown."""
+    given, out = tmp_path / "bt.toml", tmp_path / "facts.json"
+    given.write_text(BASIS_AT_ANY_PRICE)
+    files = [str(recorded / "hftbacktest" / name) for name in NEGATIVE_CONTROL]
+    assert lab(["backtest", f"--facts={out}", str(given), *files]) == 1
+    found = json.loads(out.read_text())
+    earned = found["result"]["pnl"]["USDT"]
+    assert found["fill_count"] > 0
+    assert earned["realized"] + earned["unrealized"] < 0
+    assert earned["certainties"]["funding"] == earned["certainty"] == "unknown"
+    (problem,) = found["result"]["problems"]
+    assert "no funding rates of BTC/USDT:USDT are received" in problem
