@@ -17,7 +17,7 @@ from services.cli.venues import ControlClient, Instrument
 from shared.capture import read_capture
 from shared.capture.damage import no_book_text, refuse_damage
 from shared.clock import SystemClock
-from shared.config_sections import ExecutorConfig, StrategyConfig
+from shared.config_sections import ExecutorConfig, OrderbookConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.messages.base import TradingState
 from shared.services import SERVICES
@@ -36,6 +36,8 @@ ACTIVE_WITHIN_S = 10.0
 """Trading that is not ACTIVE by then waits for something that the recording brings, or never."""
 SPEED_MAX = 10_000.0
 """Beyond what processes can take: the fastest there is."""
+UNPACED = OrderbookConfig(stale_after_ms=600_000)
+"""Played so, books are silent while this machine is busy, which says nothing of the venue."""
 
 
 def parse_speed(text: str) -> float | None:
@@ -114,6 +116,7 @@ async def run_replay(
                 stack.url,
                 executor=ExecutorConfig(mode="paper", paper_latency_ms=latency_ms),
                 strategies=list(strategies),
+                orderbook=OrderbookConfig() if speed else UNPACED,
             )
             check_strategies(config, "--strategies")
             run.phase("starting the services")
