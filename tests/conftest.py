@@ -45,6 +45,7 @@ collect_ignore_glob = ["*/test_research_*.py"] if WITHOUT_RESEARCH else []
 
 GROUPS = {
     "tests/e2e/": "stacks",
+    "tests/integration/test_chaos.py": "chaos",
     "tests/integration/test_compose.py": "containers",
     "tests/integration/test_vps_recipe.py": "containers",
 }
