@@ -338,5 +338,5 @@ def config_for(exchanges: dict[str, Exchange], shards: int = 1) -> Config:
         },
         scanner=ScannerConfig(notional_max=3_000.0, cooldown_ms=50),
         risk=RiskConfig(plans_in_flight_max=8, per_quote={"BTC": LIMITS_IN_BTC}),
-        executor=ExecutorConfig(mode="simulated", dead_man_s=0),  # nothing of ours rests there
+        executor=ExecutorConfig(mode="simulated", dead_man_s=0),  # not simulated
     )
