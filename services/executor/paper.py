@@ -121,9 +121,10 @@ class PaperGateway:
             half_life_ns = self.conditions.paper.impact_half_life_ms * 1_000_000
             depth = self._depth[view.instrument] = ShownDepth(half_life_ns)
         depth.show(view.bids, view.asks)
-        rules = self._rules.get((view.venue, view.instrument))
-        if rules is not None:
-            depth.recover(self._clock.now_ns(), rules.lot_size)
+        if depth.withholds:
+            rules = self._rules.get((view.venue, view.instrument))
+            if rules is not None:
+                depth.recover(self._clock.now_ns(), rules.lot_size)
         self.account.open(view)
         self._resting.on_view(view, depth)
 

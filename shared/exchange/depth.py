@@ -69,7 +69,8 @@ class ShownDepth:
 
     def __init__(self, half_life_ns: int = 0) -> None:
         self._half_life_ns = half_life_ns
-        self._levels: dict[Side, Sequence[Level]] = {Side.BUY: (), Side.SELL: ()}
+        self._bids: Sequence[Level] = ()
+        self._asks: Sequence[Level] = ()
         self._taken: dict[tuple[Side, float], tuple[float, Decimal]] = {}
         self._gaps: dict[Side, _Gap] = {}
         self._withheld: dict[Side, Decimal] = {}
@@ -77,15 +78,21 @@ class ShownDepth:
 
     def show(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """Take the newest depth, best levels first."""
-        self._levels = {Side.BUY: bids, Side.SELL: asks}
+        self._bids, self._asks = bids, asks
         if not self._taken:
             return
-        shown = {(side, price): qty for side, all_ in self._levels.items() for price, qty in all_}
+        shown = {(Side.BUY, price): qty for price, qty in bids}
+        shown |= {(Side.SELL, price): qty for price, qty in asks}
         self._taken = {
             level: (qty, part)
             for level, (qty, part) in self._taken.items()
             if shown.get(level) == qty
         }
+
+    @property
+    def withholds(self) -> bool:
+        """Whether others have not quoted all again that was taken: see :meth:`recover`."""
+        return bool(self._gaps)
 
     def recover(self, now_ns: int, lot: Decimal) -> None:
         """Withhold, in whole lots, what others have not quoted again by now."""
@@ -120,17 +127,20 @@ class ShownDepth:
         The levels that it meets came to it; others are not fewer for it.
         """
         pieces = self.reachable(side, limit, qty)
-        shown = dict(self._levels[side.opposite])
+        shown = dict(self._shown(side.opposite))
         for price, part in pieces:
             level = side.opposite, float(price)
             _, before = self._taken.get(level, (0.0, Decimal(0)))
             self._taken[level] = shown[level[1]], before + part
         return pieces
 
+    def _shown(self, side: Side) -> Sequence[Level]:
+        return self._bids if side is Side.BUY else self._asks
+
     def _left(self, side: Side) -> Iterator[tuple[Decimal, Decimal]]:
         """Yield what is left of each level, best first."""
         withheld, gap = self._withheld.get(side, Decimal(0)), self._gaps.get(side)
-        for price, qty in self._levels[side]:
+        for price, qty in self._shown(side):
             at, shown = exact(price), exact(qty)
             _, gone = self._taken.get((side, price), (0.0, Decimal(0)))
             if withheld and gap is not None and is_within_limit(at, side.opposite, gap.worst):
