@@ -37,14 +37,11 @@ def rules_file() -> str:
         }
         for rule in ALERT_RULES
     ]
-    groups = [
-        {"name": "arbstream-recording", "interval": INTERVAL, "rules": recording},
-        {"name": "arbstream-alerts", "interval": INTERVAL, "rules": alerts},
-    ]
+    groups = {"arbstream-recording": recording, "arbstream-alerts": alerts}
     lines = [f"# From shared/alerting.py by {COMMAND}", "groups:"]
-    for group in groups:
-        lines += [f"  - name: {group['name']}", f"    interval: {group['interval']}", "    rules:"]
-        lines += [line for rule in group["rules"] for line in _item(rule)]  # type: ignore[union-attr]
+    for name, rules in groups.items():
+        lines += [f"  - name: {name}", f"    interval: {INTERVAL}", "    rules:"]
+        lines += [line for rule in rules for line in _item(rule)]
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from services.exporter import metrics as m
-from services.exporter.metrics import BOOKS_LIMIT_S, LIMIT_S
+from services.exporter.metric import BOOKS_LIMIT_S, LIMIT_S
 from services.exporter.requests import BooksRead, StreamsRead
 from services.exporter.samples import Samples
 from shared.messages.base import BookState

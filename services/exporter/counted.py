@@ -7,7 +7,7 @@ told it again after a crash) counts once as long as its id is remembered.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import Final, TypeVar
 
 from services.exporter import metrics as m
 from services.exporter.samples import Samples
@@ -16,6 +16,8 @@ from shared.messages.control import Alert
 from shared.messages.execution import Fill, OrderEvent, PlanDone, PlanOutcome
 from shared.messages.fill_key import fill_key
 from shared.watch.remembered import Remembered
+
+Name = TypeVar("Name", str, tuple[str, str, str])
 
 REMEMBERED_MAX: Final = 20_000
 NAMES_MAX: Final = 1_000
@@ -79,7 +81,7 @@ class Counted:
         return True
 
 
-def _count(counts: Counter[str] | Counter[tuple[str, str, str]], name: object, n: int = 1) -> None:
+def _count(counts: Counter[Name], name: Name, n: int = 1) -> None:
     """Count under a name; a bounded number of names is told apart, which is of no matter here."""
     if name in counts or len(counts) < NAMES_MAX:
-        counts[name] += n  # type: ignore[index]
+        counts[name] += n

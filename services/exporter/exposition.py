@@ -15,7 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from services.exporter.metrics import Kind
+from services.exporter.metric import Kind
 from services.exporter.samples import Samples
 from shared.histogram import bucket_bounds
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from services.exporter import metrics as m
-from services.exporter.metrics import LIMIT_S
+from services.exporter.metric import LIMIT_S
 from services.exporter.samples import OTHER, Samples
 from shared.domain.instrument import split_instrument
 from shared.messages.base import Certainty, TradingState
@@ -103,10 +103,11 @@ def _tell_positions(out: Samples, positions: Iterable[PositionReport]) -> None:
         base, quote, _ = split_instrument(each.instrument)
         place = base, each.venue or EVERY_VENUE
         sizes[place] = sizes.get(place, 0.0) + float(each.qty)
-        before = worth.get((*place, quote), 0.0)
-        price = each.close_price
-        known = before is not None and price is not None
-        worth[*place, quote] = before + float(each.qty * price) if known else None  # type: ignore[operator]
+        before, price = worth.get((*place, quote), 0.0), each.close_price
+        if before is None or price is None:
+            worth[*place, quote] = None
+        else:
+            worth[*place, quote] = before + float(each.qty * price)
     for place, size in sorted(sizes.items()):
         out.add(m.POSITION, size, *place)
     for row, value in sorted(worth.items()):

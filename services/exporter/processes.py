@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.exporter import metrics as m
-from services.exporter.metrics import LIMIT_S, Metric
+from services.exporter.metric import LIMIT_S, Metric
 from services.exporter.samples import Samples
 from shared.messages.control import Heartbeat
 

@@ -100,11 +100,10 @@ class RedisReader:
                 entries, size = sizes.get(name, (0, 0))
                 sizes[name] = entries + info.get("length", 0), size + info.get("bytes", 0)
                 ends[key] = info.get("last-generated-id", b"0-0").decode()
-        lags = lags_of(self._keys, ends, positions)
-        return StreamsRead(
-            sizes,
-            {(stream, service): ms for place, ms in lags.items()
-             for service, _, stream in [place.partition(" ")]},
-            {name: told[key].get("entries-added", 0)
-             for key, name in self._dead.items() if key in told},
-        )  # fmt: skip
+        lags_ms = {}
+        for place, lag_ms in lags_of(self._keys, ends, positions).items():
+            service, _, stream = place.partition(" ")
+            lags_ms[stream, service] = lag_ms
+        told_of = ((name, told[key]) for key, name in self._dead.items() if key in told)
+        dead = {name: info.get("entries-added", 0) for name, info in told_of}
+        return StreamsRead(sizes, lags_ms, dead)

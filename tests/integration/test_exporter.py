@@ -15,7 +15,8 @@ import msgspec
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from services.exporter.metrics import ALL, OVERFLOW
+from services.exporter.metrics import OVERFLOW
+from services.exporter.metrics_page import ALL
 from shared.bus.opening import open_bus
 from shared.clock import SystemClock
 from shared.config_sections import BusConfig

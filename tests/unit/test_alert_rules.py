@@ -11,7 +11,7 @@ import pytest
 from deploy.alert_rules import COMMAND, RULES, RUNBOOK, annotations, generated, promtool_cases
 from services.exporter.engine import ExporterEngine
 from services.exporter.exposition import exposition
-from services.exporter.metrics import ALL
+from services.exporter.metrics_page import ALL
 from shared.alerting import ALERT_RULES, RECORDING_RULES, AlertRule, AlertSeverity
 from shared.config_sections import Config
 from shared.services import CORE_SERVICES

@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families as older_for
 from services.exporter import metrics
 from services.exporter.engine import ExporterEngine
 from services.exporter.exposition import exposition
-from services.exporter.metrics import ALL, Kind, render_markdown
+from services.exporter.metric import Kind
+from services.exporter.metrics_page import ALL, render_markdown
 from services.exporter.requests import BooksRead, ReadBooks, ReadFailed, ReadStreams, StreamsRead
 from shared.config_sections import Config, VenueConfig
 from shared.histogram import Histogram
