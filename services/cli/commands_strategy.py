@@ -119,13 +119,16 @@ def check_strategy(
                 "inputs": [list(depth) for depth in wanted],
                 "views": EVENTS,
                 "opportunities": found,
-                "look_ahead": "none found",
+                "look_ahead": "none found" if found else "not known",
             }
         )
         return
+    no_look_ahead = f"no look-ahead at {CUTS} cuts"
+    if not found:
+        no_look_ahead = "so whether it looks ahead is not known"
     console.print(
         f"right: {instance.detector}, {shown(strategy.params)}; found {found} opportunities in "
-        f"{EVENTS} views of a made-up market; no look-ahead at {CUTS} cuts",
+        f"{EVENTS} views of a made-up market; {no_look_ahead}",
         markup=False,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.look_ahead import examine, market
+from shared.look_ahead import examine, market, run
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Side
 from shared.strategies.built_in.conversion import Conversion, ConversionParams
@@ -173,7 +173,11 @@ def test_three_books_of_one_venue_are_a_triangle() -> None:
 def test_it_looks_at_nothing_that_comes_later() -> None:
     events = market(list(PRICES), 600, seed=5)
 
-    def make() -> Conversion:
-        return Conversion("conv", ConversionParams(fx_deviation_bps_max=10_000))
+    def make() -> Conversion:  # all of that market costs about 100, and little of it is shown
+        params = ConversionParams(
+            fx_reference_ratio=100.0, fx_deviation_bps_max=10_000, fx_depth_base_min=1.0
+        )
+        return Conversion("conv", params)
 
     assert examine(make, events, (10, 100, 400), 1) is None
+    assert sum(len(each) > 1 for each in run(make, events)) > 5

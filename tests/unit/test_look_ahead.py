@@ -283,6 +283,17 @@ def test_check_says_what_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert '"look_ahead":"nonefound"' in capsys.readouterr().out.replace(" ", "")
 
 
+def test_check_claims_nothing_of_a_strategy_that_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_strategy(
+        write_strategy(tmp_path, "    def on_depth(self, view, now_ns):\n        return []\n")
+    )
+    told = " ".join(capsys.readouterr().out.split())
+    assert "found 0 opportunities" in told
+    assert "so whether it looks ahead is not known" in told
+
+
 CHEATS_ON_TRADES = {
     "reads the next trade": """
     def on_trade(self, trade, now_ns):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.config_sections import StrategyConfig
-from shared.look_ahead import examine, market
+from shared.look_ahead import examine, market, run
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Side
 from shared.strategies.built_in.triangular import SETTLE_NS, Triangular, TriangularParams
@@ -217,6 +217,7 @@ def test_it_looks_at_nothing_that_comes_later() -> None:
         return Triangular("tri", TriangularParams())
 
     assert examine(make, events, (10, 100, 400), 1) is None
+    assert sum(len(each) > 1 for each in run(make, events)) > 5
 
 
 def test_what_has_no_way_back_is_not_offered() -> None:
