@@ -14,7 +14,7 @@ from shared.domain.fees import cash_flow, edge_bps, fee_amount
 from shared.domain.instrument import split_instrument
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Certainty, Side
-from shared.messages.control import Command, CommandKind
+from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.execution import (
     ApprovedPlan,
     Balance,
@@ -361,3 +361,20 @@ def make_done(plan_id: str, now_ns: int = T0, **changes: Any) -> PlanDone:
 
 def make_command(kind: CommandKind, now_ns: int = T0) -> Command:
     return Command(ts_ns=now_ns, command_id=f"{kind}-{now_ns}", kind=kind, operator="ann")
+
+
+def make_beat(service: str, ts_ns: int, since_ns: int = 1, **changes: Any) -> Heartbeat:
+    """A heartbeat of a process that is ready and counts nothing."""
+    given: dict[str, Any] = {
+        "instance": f"{service}-1",
+        "ready": True,
+        "reason": "",
+        "counters": {},
+        "gauges": {},
+        "latency": {},
+        "inputs": {},
+        **changes,
+    }
+    return Heartbeat(
+        ts_ns=ts_ns, service=service, pid=1, ts_started_ns=since_ns, http_port=0, **given
+    )

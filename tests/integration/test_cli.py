@@ -21,7 +21,7 @@ from shared.messages.market import DepthView, Funding
 from shared.services import SERVICES
 from shared.streams import ALL, STREAM_OF
 from shared.watch.link import Link, open_link
-from tests.decision_builders import make_info, make_view
+from tests.decision_builders import make_beat, make_info, make_view
 from tests.support import ROOT
 
 GOOD = '[venues.kraken]\ninstruments = ["BTC/USDT"]\n'
@@ -66,19 +66,12 @@ async def say(link: Link, *messages: Message) -> None:
 
 
 def beat(service: str, *, ready: bool = True, ts_ns: int | None = None) -> Heartbeat:
-    return Heartbeat(
-        ts_ns=ts_ns or time.time_ns(),
-        service=service,
-        instance=f"{service}-1",
-        pid=1,
-        ts_started_ns=1,
+    return make_beat(
+        service,
+        ts_ns or time.time_ns(),
         ready=ready,
         reason="" if ready else "recovering",
-        http_port=0,
-        counters={},
-        gauges={},
         latency={"tick_to_depth": {900: 10}},
-        inputs={},
     )
 
 

@@ -17,6 +17,7 @@ from shared.messages.execution import ExecutorReady, RiskReport, TradingStateCha
 from shared.streams import CTL_COMMAND
 from shared.watch.link import Link
 from shared.watch.operate import CommandResult, command
+from tests.decision_builders import make_beat
 from tests.integration.test_cli import arb_meanwhile, say
 from tests.support import eventually
 
@@ -137,20 +138,7 @@ async def test_flatten_waits_until_nothing_is_left(link: Link, server: EmbeddedS
 
 def beat(service: str, **gauges: float) -> Heartbeat:
     now_ns = time.time_ns()
-    return Heartbeat(
-        ts_ns=now_ns,
-        service=service,
-        instance=f"{service}-1",
-        pid=1,
-        ts_started_ns=now_ns,
-        ready=True,
-        reason="",
-        http_port=0,
-        counters={},
-        gauges=gauges,
-        latency={},
-        inputs={},
-    )
+    return make_beat(service, now_ns, now_ns, gauges=gauges)
 
 
 async def unconfirmed(link: Link, kind: CommandKind, *beats: Heartbeat) -> CommandResult:

@@ -25,26 +25,13 @@ from shared.messages.execution import (
 from shared.messages.market import VenueStatus
 from shared.watch.collector import Collector, Remembered
 from shared.watch.report import Ending, build_report
-from tests.decision_builders import make_order, order_of
+from tests.decision_builders import make_beat, make_order, order_of
 
 D = Decimal
 
 
 def beat(service: str, started: int, ts: int = 1, instance: str = "1", **parts: dict) -> Heartbeat:
-    return Heartbeat(
-        ts_ns=ts,
-        service=service,
-        instance=instance,
-        pid=1,
-        ts_started_ns=started,
-        ready=True,
-        reason="",
-        http_port=0,
-        counters=parts.get("counters", {}),
-        gauges=parts.get("gauges", {}),
-        latency=parts.get("latency", {}),
-        inputs={},
-    )
+    return make_beat(service, ts, started, instance=instance, **parts)
 
 
 def fill(trade_id: str, side: Side, qty: str, **changes: object) -> Fill:

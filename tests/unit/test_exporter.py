@@ -39,6 +39,7 @@ from shared.messages.position_reports import PositionReport
 from shared.streams import ALL as STREAMS
 from shared.watch.lags import lags_of
 from tests.contract.examples import example
+from tests.decision_builders import make_beat
 from tests.support import ROOT
 
 NOW = 1_700_000_000_000_000_000
@@ -73,18 +74,7 @@ def beat(
     since_ns: int = NOW,
     **more: Any,
 ) -> Heartbeat:
-    given = {"counters": {}, "gauges": {}, "latency": {}, "inputs": {}, **more}
-    return Heartbeat(
-        ts_ns=at_ns,
-        service=service,
-        instance=instance,
-        pid=1,
-        ts_started_ns=since_ns,
-        ready=True,
-        reason="",
-        http_port=1,
-        **given,
-    )
+    return make_beat(service, at_ns, since_ns, instance=instance, **more)
 
 
 def report(**more: Any) -> RiskReport:

@@ -23,13 +23,13 @@ from shared.accounts.gateway import OrderReport
 from shared.config_sections import Config, ExecutorConfig, SentinelConfig, VenueConfig
 from shared.engine import Action
 from shared.messages.base import BookState, Certainty, Message, Side, TradingState
-from shared.messages.control import Alert, Command, CommandKind, Heartbeat, Severity
+from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import OrderEvent, OrderStatus, RiskReport
 from shared.messages.market import DepthView
 from shared.messages.position_reports import PositionReport
 from shared.messages.terms import OrderTerms
 from shared.services import SERVICES
-from tests.decision_builders import make_order
+from tests.decision_builders import make_beat, make_order
 
 D = Decimal
 S = 1_000_000_000
@@ -97,22 +97,7 @@ class World:
 
     def _say_all(self) -> None:
         for name in self.alive:
-            self.tell(
-                Heartbeat(
-                    ts_ns=self.now_ns,
-                    service=name,
-                    instance=f"{name}-1",
-                    pid=1,
-                    ts_started_ns=T0,
-                    ready=True,
-                    reason="",
-                    http_port=0,
-                    counters={},
-                    gauges={},
-                    latency={},
-                    inputs={},
-                )
-            )
+            self.tell(make_beat(name, self.now_ns, T0))
         if "risk" in self.alive:
             self.tell(
                 RiskReport(
