@@ -1,4 +1,4 @@
-"""Prometheus' rules and the runbook of alerts, from the table in ``shared/alerting.py``.
+"""Prometheus' rules and the runbook of alerts, from the table in ``shared/alerting/table.py``.
 
 ``python -m deploy.alert_rules`` rewrites both; a test says when they are not current.
 """
@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from shared.alerting import ALERT_RULES, RECORDING_RULES, AlertRule, Series
+from shared.alerting.rule import AlertRule, Series
+from shared.alerting.table import ALERT_RULES, RECORDING_RULES
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
@@ -38,7 +39,7 @@ def rules_file() -> str:
         for rule in ALERT_RULES
     ]
     groups = {"arbstream-recording": recording, "arbstream-alerts": alerts}
-    lines = [f"# From shared/alerting.py by {COMMAND}", "groups:"]
+    lines = [f"# From shared/alerting/table.py by {COMMAND}", "groups:"]
     for name, rules in groups.items():
         lines += [f"  - name: {name}", f"    interval: {INTERVAL}", "    rules:"]
         lines += [line for rule in rules for line in _item(rule)]
@@ -83,7 +84,7 @@ def runbook() -> str:
     lines = [
         "# Alerts",
         "",
-        f"Generated from `shared/alerting.py` by `{COMMAND}`; a test keeps it current, and",
+        f"Generated from `shared/alerting/table.py` by `{COMMAND}`; a test keeps it current, and",
         "Debian's `promtool` shows that each alert fires and is quiet when it should. Prometheus",
         "reads [deploy/prometheus/rules.yml](../deploy/prometheus/rules.yml); the metrics are in",
         "[metrics.md](metrics.md). critical wakes somebody, warning is read, info is a digest.",

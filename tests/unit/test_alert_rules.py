@@ -12,7 +12,8 @@ from deploy.alert_rules import COMMAND, RULES, RUNBOOK, annotations, generated, 
 from services.exporter.engine import ExporterEngine
 from services.exporter.exposition import exposition
 from services.exporter.metrics_page import ALL
-from shared.alerting import ALERT_RULES, RECORDING_RULES, AlertRule, AlertSeverity
+from shared.alerting.rule import AlertRule, AlertSeverity
+from shared.alerting.table import ALERT_RULES, RECORDING_RULES
 from shared.config_sections import Config
 from shared.services import CORE_SERVICES
 from tests.support import ROOT

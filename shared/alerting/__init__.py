@@ -1,0 +1,1 @@
+"""What of the metrics is wrong, and whom to tell; Prometheus' rules are made of it."""

@@ -1,0 +1,147 @@
+"""Whether the machine has room, power and time for what runs on it. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.alerting.rule import AlertRule, AlertSeverity, Series
+
+_WARNING = AlertSeverity.WARNING
+
+
+def _cpu(busy: int, idle: int, steal: int = 0) -> Series:
+    """Return processor time by mode, as it rises in each interval of 15 s."""
+    name = 'arb_host_cpu_seconds_total{mode="%s"}'
+    rises = {"user": busy, "idle": idle, "steal": steal}
+    return {name % mode: f"0+{rise}x80" for mode, rise in rises.items()}
+
+
+def _share(modes: str) -> str:
+    """Return the part of all processor time that goes to modes, as PromQL."""
+    rate = "rate(arb_host_cpu_seconds_total%s[5m])"
+    some = rate % f'{{mode=~"{modes}"}}'
+    return f"sum({some}) / sum({rate % ''})"
+
+
+HOST: Final = (
+    AlertRule(
+        name="ArbHostDisk",
+        severity=_WARNING,
+        expression="arb_host_disk_free_bytes / arb_host_disk_bytes < 0.05 or "
+        "(arb_host_disk_free_bytes / arb_host_disk_bytes < 0.4 and "
+        "predict_linear(arb_host_disk_free_bytes[6h], 86400) < 0)",
+        lasts="10m",
+        summary="A disk is nearly full, or will be within a day",
+        first="df -h; du -xh --max-depth=2 / | sort -h | tail",
+        causes="Recordings, logs, Redis' append-only file while it is rewritten.",
+        remedy="Move recordings away, or make the disk larger. A full disk stops Redis' writes.",
+        halt="If less than 1 % is free: orders are not sent once Redis cannot write.",
+        fires={
+            'arb_host_disk_bytes{mount="/"}': "100x240",
+            'arb_host_disk_free_bytes{mount="/"}': "39-0.1x240",
+        },
+        labels={"mount": "/"},
+        quiet={
+            'arb_host_disk_bytes{mount="/"}': "100x240",
+            'arb_host_disk_free_bytes{mount="/"}': "39x240",
+        },
+        interval="1m",
+        at="2h",
+    ),
+    AlertRule(
+        name="ArbHostMemory",
+        severity=_WARNING,
+        expression="arb_host_memory_available_bytes / arb_host_memory_bytes < 0.1",
+        lasts="5m",
+        summary="Less than a tenth of the memory is available",
+        first="arb status",
+        causes="A process grows, Redis' memory is bounded too high, or something else runs here.",
+        remedy="arb_process_resident_bytes shows which process; restart it, and report it.",
+        fires={"arb_host_memory_bytes": "100x60", "arb_host_memory_available_bytes": "9x60"},
+        quiet={"arb_host_memory_bytes": "100x60", "arb_host_memory_available_bytes": "11x60"},
+    ),
+    AlertRule(
+        name="ArbHostCpu",
+        severity=_WARNING,
+        expression=f"1 - {_share('idle|iowait')} > 0.9",
+        lasts="10m",
+        summary="The processors are more than nine tenths busy",
+        first="arb latency",
+        causes="More books than the machine is made for, a burst, or other work on it.",
+        remedy="Take other work away, or shard the books over more processors (deploy/README.md).",
+        fires=_cpu(95, 5),
+        quiet=_cpu(85, 15),
+        at="18m",
+    ),
+    AlertRule(
+        name="ArbHostSteal",
+        severity=_WARNING,
+        expression=f"{_share('steal')} > 0.05",
+        lasts="10m",
+        summary="Another guest of the machine takes our processor time",
+        first="arb latency",
+        causes="A shared or burstable virtual machine.",
+        remedy="Move to dedicated processors.",
+        fires=_cpu(50, 42, 8),
+        quiet=_cpu(50, 48, 2),
+        at="18m",
+    ),
+    AlertRule(
+        name="ArbHostPressure",
+        severity=_WARNING,
+        expression="arb_host_pressure_ratio > 0.2",
+        lasts="5m",
+        summary="Tasks wait for a resource more than a fifth of the time",
+        first="arb latency",
+        causes="cpu: too much runs at once; memory: it swaps; io: the disk is slow or full.",
+        remedy="Give the machine more of what is short, or less to do.",
+        fires={'arb_host_pressure_ratio{resource="cpu"}': "0.25x60"},
+        labels={"resource": "cpu"},
+        quiet={'arb_host_pressure_ratio{resource="cpu"}': "0.15x60"},
+    ),
+    AlertRule(
+        name="ArbHostNetwork",
+        severity=_WARNING,
+        expression="increase(arb_host_network_errors_total[10m]) > 10",
+        summary="Network cards report errors",
+        first="ip -s link",
+        causes="A bad cable, port or driver.",
+        remedy="Change the cable or port; feeds resynchronize meanwhile.",
+        fires={'arb_host_network_errors_total{direction="received"}': "0+1x60"},
+        labels={"direction": "received"},
+        quiet={'arb_host_network_errors_total{direction="received"}': "50x60"},
+    ),
+    AlertRule(
+        name="ArbHostOpenFiles",
+        severity=_WARNING,
+        expression="arb_process_open_files / arb_process_open_files_max > 0.8",
+        lasts="1m",
+        summary="A process is about to run out of file descriptors",
+        first="arb status",
+        causes="A limit that is too low for so many venues, or connections that are not closed.",
+        remedy="Raise LimitNOFILE; restart the process, and report it.",
+        fires={
+            'arb_process_open_files{service="ingestor",proc="ingestor-0"}': "900x60",
+            'arb_process_open_files_max{service="ingestor",proc="ingestor-0"}': "1024x60",
+        },
+        labels={"service": "ingestor", "proc": "ingestor-0"},
+        quiet={
+            'arb_process_open_files{service="ingestor",proc="ingestor-0"}': "90x60",
+            'arb_process_open_files_max{service="ingestor",proc="ingestor-0"}': "1024x60",
+        },
+    ),
+    AlertRule(
+        name="ArbHostClock",
+        severity=_WARNING,
+        expression="arb_host_clock_synchronized == 0 or abs(arb_host_clock_offset_seconds) > 0.25",
+        lasts="10m",
+        summary="No time source keeps the machine's clock, or it is wrong by more than 250 ms",
+        first="chronyc tracking",
+        causes="No chrony or NTP runs, or it cannot reach its servers.",
+        remedy="Start it. Ages of books and validity of requests are counted by this clock.",
+        halt="If venues refuse requests for their time.",
+        fires={"arb_host_clock_synchronized": "0x80"},
+        quiet={"arb_host_clock_synchronized": "1x80", "arb_host_clock_offset_seconds": "0.1x80"},
+        at="15m",
+    ),
+)
