@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 from services.exporter.engine import ExporterEngine
 from services.exporter.server import MetricsServer
-from services.exporter.transport import RedisReader
+from services.exporter.transport import Reader
 from shared.bus.inputs import followed_by, inputs_of
 from shared.bus.opening import open_bus
 from shared.bus.port import Bus
@@ -49,7 +49,7 @@ def build(
     window_ms = VIEWS_BACK * config.orderbook.refresh_ms
     hosting = Hosting(
         inputs=lambda _: [*inputs_of(NAME), *followed_by(NAME, ("exec.event",), start="new")],
-        transport=RedisReader(target, config.bus.shards, window_ms, tasks.spawn),
+        transport=Reader(target, config.bus.shards, window_ms, tasks.spawn),
         obstacle=lambda: server.problem,
         notes=lambda: {"metrics": server.problem or server.url},
     )

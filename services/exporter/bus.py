@@ -10,12 +10,13 @@ from services.exporter import metrics as m
 from services.exporter.metric import BOOKS_LIMIT_S, LIMIT_S
 from services.exporter.requests import BooksRead, StreamsRead
 from services.exporter.samples import Samples
+from services.exporter.venue_metrics import CLOCK_OFFSET
+from shared.feed_statuses import Feeds, keep_newest
 from shared.messages.base import BookState
 from shared.messages.market import DepthView, VenueStatus
 from shared.streams import ALL
 
 SILENT: Final = "SILENT"
-SOURCES_MAX: Final = 256
 _LIMIT_NS: Final = int(LIMIT_S * 1e9)
 _BOOKS_LIMIT_NS: Final = int(BOOKS_LIMIT_S * 1e9)
 
@@ -33,16 +34,13 @@ class BusState:
         self._streams: StreamsRead | None = None
         self._views: dict[tuple[str, str], DepthView] = {}
         self._streams_ns = self._books_ns = 0
-        self._feeds: dict[tuple[str, str], VenueStatus] = {}
+        self._feeds: Feeds = {}
         self._is_lost = False
 
     def on_status(self, status: VenueStatus) -> None:
-        """Keep the newest status of each connection to a venue."""
-        key = status.venue, status.source
-        if status.instrument or status.venue not in self._venues:
-            return
-        if key in self._feeds or len(self._feeds) < SOURCES_MAX:
-            self._feeds[key] = status
+        """Keep the newest status of each ingestor's feed of a venue."""
+        if status.venue in self._venues and not status.instrument:
+            keep_newest(self._feeds, status)
 
     def on_streams(self, read: StreamsRead, now_ns: int) -> None:
         """Keep a reading of the streams."""
@@ -95,10 +93,16 @@ class BusState:
     def _tell_books(self, out: Samples, now_ns: int) -> None:
         counts: Counter[tuple[str, str]] = Counter()
         changed_ns: dict[str, int] = {}
+        late_ns: dict[str, int] = {}
         for (venue, _), view in sorted(self._views.items()):
             is_silent = now_ns - view.ts_ns >= _BOOKS_LIMIT_NS
             counts[venue, SILENT if is_silent else view.state.value] += 1
             changed_ns[venue] = min(view.ts_recv_ns, changed_ns.get(venue, view.ts_recv_ns))
+            if view.ts_venue_ns is not None and not is_silent:
+                late = view.ts_recv_ns - view.ts_venue_ns
+                late_ns[view.venue] = min(late, late_ns.get(view.venue, late))
+        for venue, least_ns in sorted(late_ns.items()):
+            out.add(CLOCK_OFFSET, least_ns / 1e9, venue)
         for venue, oldest_ns in sorted(changed_ns.items()):
             for state in (*BookState, SILENT):
                 out.add(m.BOOKS, counts[venue, str(state)], venue, str(state))

@@ -57,9 +57,14 @@ class Counted:
             _count(self._alerts, kind, message.count)
 
     def tell(self, out: Samples, *, is_read: bool) -> None:
-        """Add the counts; the newest opportunity's time also while Redis is not read."""
+        """Add the counts; alerts and the newest opportunity's time also while Redis is not read.
+
+        An alert that was away and came back would be a new one to Prometheus.
+        """
         if self._newest_opportunity_ns is not None:
             out.add(m.LAST_OPPORTUNITY, self._newest_opportunity_ns / 1e9)
+        for kind, count in sorted(self._alerts.items()):
+            out.add(m.ALERTS, count, *kind)
         if not is_read:
             return
         for metric, counts in (
@@ -69,9 +74,8 @@ class Counted:
         ):
             for name, count in sorted(counts.items()):
                 out.add(metric, count, name)
-        for metric, rows in ((m.ORDERS, self._orders), (m.ALERTS, self._alerts)):
-            for labels, count in sorted(rows.items()):
-                out.add(metric, count, *labels)
+        for labels, count in sorted(self._orders.items()):
+            out.add(m.ORDERS, count, *labels)
 
     def _is_new(self, kind: str, *ids: object) -> bool:
         key = kind, *ids

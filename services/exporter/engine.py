@@ -2,7 +2,8 @@
 
 ``samples`` is what a scrape shows at one moment. What every service says once a second comes from
 their heartbeats and reports, what happens from the streams of opportunities, orders and alerts, and
-how the bus is from readings of Redis. Every figure has a limit of age, beyond which it is absent.
+how bus and machine are from readings of Redis and of the host. Every figure has a limit of age,
+beyond which it is absent.
 """
 
 from __future__ import annotations
@@ -13,18 +14,33 @@ from typing import Final
 from services.exporter import metrics as m
 from services.exporter.bus import BusState
 from services.exporter.counted import Counted
+from services.exporter.host import Host
 from services.exporter.money import Money
 from services.exporter.processes import Processes
-from services.exporter.requests import BooksRead, ReadBooks, ReadFailed, ReadStreams, StreamsRead
+from services.exporter.requests import (
+    BooksRead,
+    HostRead,
+    ReadBooks,
+    ReadFailed,
+    ReadHost,
+    ReadStreams,
+    StreamsRead,
+)
 from services.exporter.samples import Room, Samples
 from shared.config_sections import Config
-from shared.engine import NOTHING, EngineSpec, Result, Step
+from shared.engine import NOTHING, Action, EngineSpec, Result, Step
 from shared.messages.base import Message
 from shared.messages.control import Heartbeat
 from shared.messages.market import VenueStatus
 
 STREAMS_EVERY_NS: Final = 2_000_000_000
 BOOKS_EVERY_NS: Final = 5_000_000_000
+HOST_EVERY_NS: Final = 5_000_000_000
+EVERY_NS: Final[Mapping[type[Action], int]] = {
+    ReadStreams: STREAMS_EVERY_NS,
+    ReadBooks: BOOKS_EVERY_NS,
+    ReadHost: HOST_EVERY_NS,
+}
 
 
 class ExporterEngine:
@@ -32,11 +48,13 @@ class ExporterEngine:
 
     def __init__(self, config: Config) -> None:
         self._processes, self._counted = Processes(), Counted()
-        self._money = Money(name for name, venue in config.venues.items() if venue.trade)
+        traded = (name for name, venue in config.venues.items() if venue.trade)
+        self._money = Money(traded, config.risk)
         self._bus = BusState(config.venues, config.bus.shards)
         self._room = Room()
-        self._streams_due_ns: int | None = 0
-        self._books_due_ns: int | None = 0
+        self._host = Host()
+        self._due_ns: dict[type[Action], int | None] = dict.fromkeys(EVERY_NS, 0)
+        """When each reading is due; none while it is under way."""
         self._failed = 0
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
@@ -55,10 +73,13 @@ class ExporterEngine:
             self._bus.on_status(message)
         elif isinstance(message, StreamsRead):
             self._bus.on_streams(message, now_ns)
-            self._streams_due_ns = now_ns + STREAMS_EVERY_NS
+            self._read_again(ReadStreams, now_ns)
         elif isinstance(message, BooksRead):
             self._bus.on_books(message, now_ns)
-            self._books_due_ns = now_ns + BOOKS_EVERY_NS
+            self._read_again(ReadBooks, now_ns)
+        elif isinstance(message, HostRead):
+            self._host.on_read(message, now_ns)
+            self._read_again(ReadHost, now_ns)
         elif isinstance(message, ReadFailed):
             self._on_failed(message, now_ns)
         else:
@@ -69,17 +90,15 @@ class ExporterEngine:
     def on_timer(self, now_ns: int) -> Step:
         """Ask for what is due."""
         out = Step()
-        if self._streams_due_ns is not None and self._streams_due_ns <= now_ns:
-            self._streams_due_ns = None
-            out.at_once.append(ReadStreams())
-        if self._books_due_ns is not None and self._books_due_ns <= now_ns:
-            self._books_due_ns = None
-            out.at_once.append(ReadBooks())
+        for reading, due_ns in self._due_ns.items():
+            if due_ns is not None and due_ns <= now_ns:
+                self._due_ns[reading] = None
+                out.at_once.append(reading())
         return out
 
     def next_deadline_ns(self) -> int | None:
-        """Return when the next reading is due; none while both are under way."""
-        due = [at for at in (self._streams_due_ns, self._books_due_ns) if at is not None]
+        """Return when the next reading is due; none while all are under way."""
+        due = [at for at in self._due_ns.values() if at is not None]
         return min(due) if due else None
 
     def checkpoints(self) -> Mapping[str, bytes]:
@@ -87,7 +106,7 @@ class ExporterEngine:
         return {}
 
     def counters(self) -> Mapping[str, int]:
-        """Return readings of Redis that failed, and samples that found no room."""
+        """Return readings of Redis and the host that failed, and samples that found no room."""
         return {
             "readings_failed": self._failed,
             "processes_unplaced": self._processes.unplaced,
@@ -112,6 +131,7 @@ class ExporterEngine:
         self._counted.tell(out, is_read=is_read)
         self._money.tell(out, now_ns)
         self._bus.tell(out, now_ns)
+        self._host.tell(out, now_ns)
         for name, refused in sorted(self._room.refused.items()):
             out.add(m.OVERFLOW, refused, name)
         return out
@@ -120,9 +140,10 @@ class ExporterEngine:
         self._failed += 1
         if isinstance(failed.action, ReadStreams):
             self._bus.on_lost()
-            self._streams_due_ns = now_ns + STREAMS_EVERY_NS
-        else:
-            self._books_due_ns = now_ns + BOOKS_EVERY_NS
+        self._read_again(type(failed.action), now_ns)
+
+    def _read_again(self, reading: type[Action], now_ns: int) -> None:
+        self._due_ns[reading] = now_ns + EVERY_NS[reading]
 
 
 ENGINE = EngineSpec(new=lambda config, given: ExporterEngine(config))

@@ -10,6 +10,8 @@ LIMIT_S: Final = 5.0
 """What comes every second (heartbeats, reports, statuses) is told while it is not older."""
 BOOKS_LIMIT_S: Final = 15.0
 """Books are looked at every five seconds."""
+HOST_LIMIT_S: Final = 15.0
+"""The host as well."""
 
 
 class Kind(StrEnum):
@@ -27,10 +29,12 @@ class Source(StrEnum):
     BEAT = "while the process sends heartbeats (5 s)"
     SEEN = "once seen; kept, because a time does not go stale"
     COUNT = "while Redis is read; counted since the exporter started"
+    KEPT = "counted since the exporter started, and kept without Redis"
     RISK = "while risk reports (5 s)"
     EXECUTOR = "while the executor reports (5 s)"
     STATUS = "while the venue's feed reports (5 s)"
     BOOKS = "while books are read (15 s)"
+    HOST = "while the host is read (15 s), and tells it"
     BUS = "while Redis is read (5 s)"
 
 

@@ -149,6 +149,13 @@ APPROVED = Metric(
     source=Source.BEAT,
     text="Plans that risk approved",
 )
+SHRUNK = Metric(
+    name="arb_plans_shrunk_total",
+    kind=_C,
+    labels=_PROC,
+    source=Source.BEAT,
+    text="Plans that risk approved smaller than offered, to keep to a limit",
+)
 
 PLANS = Metric(
     name="arb_plans_total",
@@ -265,12 +272,33 @@ TODAY = Metric(
     source=Source.RISK,
     text="The day's result (UTC) with open positions at executable prices, in quote units",
 )
+EQUITY = Metric(
+    name="arb_equity_quote",
+    kind=_G,
+    labels=("asset",),
+    source=Source.RISK,
+    text="Result since the ledger began, open positions at executable prices, in quote units",
+)
+EQUITY_PEAK = Metric(
+    name="arb_equity_peak_quote",
+    kind=_G,
+    labels=("asset",),
+    source=Source.RISK,
+    text="The most that it was, since RESUME after a drawdown; the drawdown is counted from it",
+)
 DRAWDOWN = Metric(
     name="arb_drawdown_quote",
     kind=_G,
     labels=("asset",),
     source=Source.RISK,
     text="What is lost since the peak, in quote units",
+)
+DRAWDOWN_MAX = Metric(
+    name="arb_drawdown_max_quote",
+    kind=_G,
+    labels=("asset",),
+    source=Source.RISK,
+    text="The drawdown at which trading halts (risk.drawdown_max); absent where there is none",
 )
 FUNDING = Metric(
     name="arb_funding_quote",
@@ -348,8 +376,7 @@ STREAM_LAG = Metric(
     kind=_G,
     labels=("stream", "consumer"),
     source=Source.BUS,
-    text="How much older the last entry that the service handled is than the newest; the "
-    "slowest shard",
+    text="How long the oldest entry that the service has not handled has waited; the slowest shard",
 )
 DEAD_LETTERS = Metric(
     name="arb_dead_letters_total",
@@ -362,7 +389,7 @@ ALERTS = Metric(
     name="arb_alerts_total",
     kind=_C,
     labels=("service", "severity", "code"),
-    source=Source.COUNT,
+    source=Source.KEPT,
     text="Alerts raised, those held back by their rate included",
     series_max=128,
 )

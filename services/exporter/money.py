@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Final, TypeVar
 
 from services.exporter import metrics as m
 from services.exporter.metric import LIMIT_S
 from services.exporter.samples import OTHER, Samples
+from shared.config_limits import RiskConfig
 from shared.domain.instrument import split_instrument
 from shared.messages.base import Certainty, TradingState
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
@@ -24,10 +26,11 @@ class Money:
 
     Args:
         venues: Those where orders may be sent.
+        limits: Of risk.
     """
 
-    def __init__(self, venues: Iterable[str]) -> None:
-        self._venues = tuple(venues)
+    def __init__(self, venues: Iterable[str], limits: RiskConfig) -> None:
+        self._venues, self._limits = tuple(venues), limits
         self._risk: RiskReport | None = None
         self._state: TradingStateChanged | None = None
         self._executor: ExecutorReady | None = None
@@ -57,6 +60,10 @@ class Money:
                 out.add(m.HALT_CAUSE, 1.0, _cause_of(state.reason))
         if (risk := _fresh(self._risk, now_ns)) is not None:
             _tell_results(out, risk)
+            for asset in sorted(risk.drawdown):
+                limits = self._limits.limits_in(asset)
+                if limits is not None and limits.drawdown_max:
+                    out.add(m.DRAWDOWN_MAX, float(limits.drawdown_max), asset)
             _tell_positions(out, risk.positions)
         if (executor := _fresh(self._executor, now_ns)) is not None:
             out.add(m.UNSETTLED, executor.unknown_orders)
@@ -78,6 +85,8 @@ def _tell_results(out: Samples, risk: RiskReport) -> None:
         (m.REALIZED, risk.realized),
         (m.FEES, risk.fees),
         (m.TODAY, risk.today),
+        (m.EQUITY, risk.equity),
+        (m.EQUITY_PEAK, _peaks(risk)),
         (m.DRAWDOWN, risk.drawdown),
         (m.FUNDING, risk.funding),
         (m.UNREALIZED, risk.unrealized),
@@ -93,6 +102,12 @@ def _tell_results(out: Samples, risk: RiskReport) -> None:
         or bool(risk.funding_unknown or risk.fees_unpriced)
     )
     out.add(m.MONEY_UNKNOWN, float(is_unknown))
+
+
+def _peaks(risk: RiskReport) -> dict[str, Decimal]:
+    """Return the most that equity was, where risk tells how far it is below."""
+    below = risk.drawdown
+    return {asset: now + below[asset] for asset, now in risk.equity.items() if asset in below}
 
 
 def _tell_positions(out: Samples, positions: Iterable[PositionReport]) -> None:

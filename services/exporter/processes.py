@@ -6,9 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from services.exporter import host_metrics as h
 from services.exporter import metrics as m
+from services.exporter import notify_metrics as n
+from services.exporter import venue_metrics as v
 from services.exporter.metric import LIMIT_S, Metric
 from services.exporter.samples import Samples
+from shared.measure_names import (
+    BUDGET_GAUGE,
+    CPU,
+    NOTIFY_OK_GAUGE,
+    NOTIFY_WAITING_GAUGE,
+    OPEN_FILES,
+    OPEN_FILES_MAX,
+    REQUEST_COUNTER,
+    REQUEST_LATENCY,
+    RESIDENT,
+)
 from shared.messages.control import Heartbeat
 
 SLOTS_MAX: Final = 16
@@ -24,6 +38,7 @@ COUNTER_OF: Final[dict[tuple[str, str], Metric]] = {
     ("ingestor", "resyncs"): m.FEED_RESYNCS,
     ("ingestor", "reconnects"): m.FEED_RECONNECTS,
     ("risk", "plans_approved"): m.APPROVED,
+    ("risk", "plans_shrunk"): m.SHRUNK,
 }
 """Counters of heartbeats with a metric of their own, by service and name."""
 SPLIT: Final[dict[tuple[str, str], Metric]] = {
@@ -38,6 +53,21 @@ LATENCIES: Final[dict[str, Metric]] = {
     "tick_to_plan": m.TICK_TO_PLAN,
     "tick_to_order": m.TICK_TO_ORDER,
 }
+
+
+GAUGE_OF: Final[dict[str, Metric]] = {
+    CPU: h.PROCESS_CPU,
+    RESIDENT: h.PROCESS_RESIDENT,
+    OPEN_FILES: h.PROCESS_FILES,
+    OPEN_FILES_MAX: h.PROCESS_FILES_MAX,
+}
+"""Gauges of heartbeats that are exposed; one may be a counter to Prometheus."""
+_REQUEST, _DURATION, _BUDGET = (
+    form.partition("{")[0] for form in (REQUEST_COUNTER, REQUEST_LATENCY, BUDGET_GAUGE)
+)
+_NOTIFY_OK, _NOTIFY_WAITING = (
+    form.partition("{")[0] for form in (NOTIFY_OK_GAUGE, NOTIFY_WAITING_GAUGE)
+)
 
 
 @dataclass(slots=True)
@@ -121,6 +151,11 @@ def _tell(out: Samples, slot: Slot) -> None:
         if (metric := COUNTER_OF.get((service, name))) is not None:
             out.add(metric, total, *place)
             continue
+        if name.startswith(_REQUEST):
+            parts = name.removeprefix(_REQUEST).split("/")
+            if len(parts) == len(v.REQUESTS.labels) - len(place):
+                out.add(v.REQUESTS, total, *place, *parts)
+                continue
         split = next((key for key in SPLIT if key[0] == service and name.startswith(key[1])), None)
         if split is not None:
             out.add(SPLIT[split], total, *place, name.removeprefix(split[1]))
@@ -129,3 +164,14 @@ def _tell(out: Samples, slot: Slot) -> None:
     for name, buckets in sorted(beat.latency.items()):
         if (metric := LATENCIES.get(name)) is not None:
             out.add(metric, buckets, *place)
+        elif name.startswith(_DURATION):
+            out.add(v.REQUEST_DURATION, buckets, *place, name.removeprefix(_DURATION))
+    for name, value in sorted(beat.gauges.items()):
+        if (metric := GAUGE_OF.get(name)) is not None:
+            out.add(metric, value, *place)
+        elif name.startswith(_BUDGET):
+            out.add(v.RATE_BUDGET, value, *place, name.removeprefix(_BUDGET))
+        elif name.startswith(_NOTIFY_OK):
+            out.add(n.LAST_OK, value, name.removeprefix(_NOTIFY_OK))
+        elif name.startswith(_NOTIFY_WAITING):
+            out.add(n.WAITING, value, name.removeprefix(_NOTIFY_WAITING))

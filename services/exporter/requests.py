@@ -1,4 +1,4 @@
-"""What the exporter asks of Redis beside its inputs, and what comes of it. Pure.
+"""What the exporter asks of Redis and its host beside its inputs, and what comes of it. Pure.
 
 Exactly one result comes back for every action.
 """
@@ -35,8 +35,19 @@ class BooksRead(Result, frozen=True):
     views: tuple[DepthView, ...]
 
 
+class ReadHost(Action, frozen=True):
+    """Read the machine."""
+
+
+class HostRead(Result, frozen=True):
+    """That. ``figures``: by name; ``by_label``: by name and label. What is not told is absent."""
+
+    figures: Mapping[str, float]
+    by_label: Mapping[str, Mapping[str, float]]
+
+
 class ReadFailed(Result, frozen=True):
-    """An action did not succeed: Redis is away or refuses."""
+    """An action did not succeed: Redis, or the machine, is away or refuses."""
 
     action: Action
     reason: str

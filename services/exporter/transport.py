@@ -1,4 +1,4 @@
-"""Reads of Redis what the exporter asks for, on a connection of its own. IO.
+"""Reads what the exporter asks for: Redis, on a connection of its own, and the host. IO.
 
 One result comes back for each action, whatever happens; nothing is repeated here.
 """
@@ -10,22 +10,31 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from services.exporter.requests import BooksRead, ReadBooks, ReadFailed, ReadStreams, StreamsRead
-from shared.bus.tuning import dead_key
+import psutil
+
+from services.exporter.host_reader import read_host
+from services.exporter.requests import (
+    BooksRead,
+    ReadBooks,
+    ReadFailed,
+    ReadHost,
+    ReadStreams,
+    StreamsRead,
+)
 from shared.engine import Action, Result
 from shared.errors import ArbError
 from shared.messages.market import DepthView
-from shared.streams import ALL, MD_DEPTH, Delivery
-from shared.watch.lags import lags_of
+from shared.streams import MD_DEPTH
 from shared.watch.link import Link, Target, open_link
+from shared.watch.stream_state import StreamGauge
 
 Deliver = Callable[[Result], None]
 ANSWER_S: Final = 4.0
 """Below the limit of what is read, so that a Redis that hangs is told in time."""
 
 
-class RedisReader:
-    """Carries actions out, one after the other.
+class Reader:
+    """Carries actions out: those at Redis one after the other, the host's beside them.
 
     Args:
         target: Redis.
@@ -42,26 +51,29 @@ class RedisReader:
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._target, self._window_ms, self._spawn = target, window_ms, spawn
-        self._keys = {
-            spec.key(shard): spec.name
-            for spec in ALL
-            for shard in range(shards if spec.sharded else 1)
-        }
-        self._dead = {
-            dead_key(spec.name): spec.name for spec in ALL if spec.delivery is Delivery.DURABLE
-        }
+        self._gauge = StreamGauge(shards)
         self._stack = AsyncExitStack()
         self._link: Link | None = None
         self._turn = asyncio.Lock()
 
     def carry_out(self, action: Action, deliver: Deliver) -> None:
         """Start an action."""
-        self._spawn(self._carry_out(action, deliver))
+        if isinstance(action, ReadHost):
+            self._spawn(self._read_host(action, deliver))
+        else:
+            self._spawn(self._carry_out(action, deliver))
 
     async def close(self) -> None:
         """Close the connection."""
         self._link = None
         await self._stack.aclose()
+
+    async def _read_host(self, action: ReadHost, deliver: Deliver) -> None:
+        """Read in a thread: a disk that hangs holds up nothing but this."""
+        try:
+            deliver(await asyncio.to_thread(read_host))
+        except (OSError, psutil.Error) as error:
+            deliver(ReadFailed(action, str(error)))
 
     async def _carry_out(self, action: Action, deliver: Deliver) -> None:
         async with self._turn:
@@ -80,7 +92,7 @@ class RedisReader:
         if self._link is None:
             self._link = await self._stack.enter_async_context(open_link(self._target))
         if isinstance(action, ReadStreams):
-            return await self._read_streams(self._link)
+            return StreamsRead(*await self._gauge.read(self._link))
         assert isinstance(action, ReadBooks), "there are no other actions"
         items = await self._link.recent(MD_DEPTH, self._window_ms)
         newest = {
@@ -89,21 +101,3 @@ class RedisReader:
             if isinstance(view, DepthView)
         }
         return BooksRead(tuple(newest.values()))
-
-    async def _read_streams(self, link: Link) -> StreamsRead:
-        told, positions = await link.measured([*self._keys, *self._dead])
-        sizes: dict[str, tuple[int, int]] = {}
-        ends: dict[str, str] = {}
-        for key, name in self._keys.items():
-            if key in told:
-                info = told[key]
-                entries, size = sizes.get(name, (0, 0))
-                sizes[name] = entries + info.get("length", 0), size + info.get("bytes", 0)
-                ends[key] = info.get("last-generated-id", b"0-0").decode()
-        lags_ms = {}
-        for place, lag_ms in lags_of(self._keys, ends, positions).items():
-            service, _, stream = place.partition(" ")
-            lags_ms[stream, service] = lag_ms
-        told_of = ((name, told[key]) for key, name in self._dead.items() if key in told)
-        dead = {name: info.get("entries-added", 0) for name, info in told_of}
-        return StreamsRead(sizes, lags_ms, dead)

@@ -5,21 +5,42 @@ from __future__ import annotations
 import re
 from collections import Counter
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as older_format
 
-from services.exporter import metrics
+from services.executor.request_counts import KINDS
+from services.exporter import host_metrics, metrics, notify_metrics, venue_metrics
 from services.exporter.engine import ExporterEngine
 from services.exporter.exposition import exposition
+from services.exporter.host_reader import pressure_of, read_host
 from services.exporter.metric import Kind
 from services.exporter.metrics_page import ALL, render_markdown
-from services.exporter.requests import BooksRead, ReadBooks, ReadFailed, ReadStreams, StreamsRead
+from services.exporter.requests import (
+    BooksRead,
+    HostRead,
+    ReadBooks,
+    ReadFailed,
+    ReadHost,
+    ReadStreams,
+    StreamsRead,
+)
 from shared.config_sections import Config, VenueConfig
 from shared.histogram import Histogram
+from shared.measure_names import (
+    BUDGET_GAUGE,
+    CPU,
+    OPEN_FILES,
+    OPEN_FILES_MAX,
+    REQUEST_COUNTER,
+    REQUEST_LATENCY,
+    RESIDENT,
+)
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Certainty, TradingState
 from shared.messages.control import Alert, Heartbeat, Severity
@@ -37,7 +58,7 @@ from shared.messages.execution import (
 from shared.messages.market import DepthView, VenueStatus
 from shared.messages.position_reports import PositionReport
 from shared.streams import ALL as STREAMS
-from shared.watch.lags import lags_of
+from shared.watch.lags import foremost_of, lags_of
 from tests.contract.examples import example
 from tests.decision_builders import make_beat
 from tests.support import ROOT
@@ -121,7 +142,8 @@ def test_the_document_is_current() -> None:
 
 def test_every_row_follows_the_rules_of_names() -> None:
     assert len({row.name for row in ALL}) == len(ALL)
-    declared = {row for row in vars(metrics).values() if isinstance(row, metrics.Metric)}
+    tables = (metrics, host_metrics, venue_metrics, notify_metrics)
+    declared = {row for t in tables for row in vars(t).values() if isinstance(row, metrics.Metric)}
     assert declared == set(ALL), "every metric is in a group"
     for row in ALL:
         assert re.fullmatch(r"arb_[a-z]+(_[a-z]+)*", row.name)
@@ -220,6 +242,7 @@ def test_money_is_told_as_risk_reports_it_and_the_unknown_is_absent() -> None:
             exposure={"BTC": Decimal("-0.5")},
             realized={"USDT": Decimal("12.25")},
             unrealized={"USDT": Decimal("-1.5"), "EUR": None},
+            equity={"USDT": Decimal("10.75"), "EUR": Decimal(-1)},
             drawdown={"USDT": Decimal(3)},
             positions=[
                 position("BTC/USDT", "-0.5", "60000"),
@@ -236,6 +259,12 @@ def test_money_is_told_as_risk_reports_it_and_the_unknown_is_absent() -> None:
     assert found["arb_realized_quote", ("USDT",)] == 12.25
     assert found["arb_unrealized_quote", ("USDT",)] == -1.5
     assert ("arb_unrealized_quote", ("EUR",)) not in found
+    assert found["arb_equity_quote", ("USDT",)] == 10.75
+    assert found["arb_drawdown_quote", ("USDT",)] == 3
+    assert found["arb_equity_peak_quote", ("USDT",)] == 13.75
+    assert found["arb_equity_quote", ("EUR",)] == -1
+    assert ("arb_equity_peak_quote", ("EUR",)) not in found, "it is not told how far it is below"
+    assert ("arb_equity_quote", ("BTC",)) not in found
     assert found["arb_position_base", ("BTC", "all")] == -0.5
     assert found["arb_position_base", ("BTC", "kraken")] == 3
     assert found["arb_position_value_quote", ("BTC", "all", "USDT")] == -30_000
@@ -305,6 +334,25 @@ def test_old_reports_are_not_told_but_their_time_is() -> None:
     assert later["arb_build_info", ("1.2", "unknown")] == 1
 
 
+def test_the_feed_of_an_ingestor_that_started_often_is_told_as_well() -> None:
+    made = engine()
+    at = NOW
+    for number in range(300):  # each start is a source of its own
+        at += 60 * S
+        made.on_message(
+            VenueStatus(
+                ts_ns=at,
+                venue="kraken",
+                instrument="",
+                state=BookState.LIVE,
+                epoch=1,
+                source=f"ingestor-1#{number}",
+            ),
+            at,
+        )
+    assert figures(made, at)["arb_feed_up", ("kraken",)] == 1
+
+
 # What happens
 
 
@@ -341,6 +389,11 @@ def test_what_happens_is_counted_once() -> None:
     assert told["arb_fills_total", (fill.venue,)] == 1
     assert told["arb_orders_total", ("kraken", "hedge", "FILLED")] == 2
     assert told["arb_alerts_total", ("risk", "warning", "LOSS")] == 3
+    made.on_message(ReadFailed(ReadStreams(), "lost"), NOW)
+    lost = figures(made)
+    assert lost["arb_up", ()] == 0
+    assert lost["arb_alerts_total", ("risk", "warning", "LOSS")] == 3, "or it would be new again"
+    assert "arb_fills_total" not in names(lost)
 
 
 # The bus
@@ -390,7 +443,7 @@ def test_a_redis_that_hangs_is_told_within_the_limit() -> None:
 
 def test_readings_are_asked_for_one_at_a_time() -> None:
     made = engine()
-    assert made.start({}, NOW).at_once == [ReadStreams(), ReadBooks()]
+    assert made.start({}, NOW).at_once == [ReadStreams(), ReadBooks(), ReadHost()]
     assert made.next_deadline_ns() is None
     read(made, NOW)
     assert made.next_deadline_ns() == NOW + 2 * S
@@ -402,14 +455,23 @@ def test_readings_are_asked_for_one_at_a_time() -> None:
 
 def test_the_slowest_shard_and_the_foremost_instance_count() -> None:
     keys = {"{0}:md.depth": "md.depth", "{1}:md.depth": "md.depth"}
-    ends = dict.fromkeys(keys, "5000-0")
     positions = {
         "scanner:a:{0}:md.depth": "4900-0",
         "scanner:b:{0}:md.depth": "1000-0",  # it owned that shard once
+        "scanner:c:{0}:md.depth": "4900-1",
+        "scanner:d:{0}:md.depth": "no position",
         "scanner:b:{1}:md.depth": "4000-0",
         "nobody:x:{1}:md.depth": "1-0",
+        "scanner:b:{0}:md.book": "1-0",
     }
-    assert lags_of(keys, ends, positions) == {"scanner md.depth": 1000}
+    foremost = foremost_of(keys, positions)
+    assert foremost == {
+        ("scanner", "{0}:md.depth"): "4900-1",
+        ("scanner", "{1}:md.depth"): "4000-0",
+    }
+    waits_ms = {("scanner", "{0}:md.depth"): 0, ("scanner", "{1}:md.depth"): 1000}
+    assert lags_of(keys, waits_ms) == {"scanner md.depth": 1000}
+    assert lags_of(keys, {("scanner", "{0}:md.depth"): -5}) == {"scanner md.depth": 0}  # the clock
 
 
 # Bounds
@@ -440,16 +502,43 @@ def test_a_gauge_leaves_out_what_finds_no_room() -> None:
     assert found["arb_series_overflow_total", ("arb_exposure_base",)] == 1
 
 
+def requesting(
+    venues: list[str],
+    counters: dict[str, int],
+    latency: dict[str, dict[int, int]],
+    usage: dict[str, float],
+) -> Heartbeat:
+    """A heartbeat of an executor that sent requests of every kind, and some failed."""
+    sent = {
+        REQUEST_COUNTER.format(venue, kind, result): 1
+        for venue in venues
+        for kind in KINDS.values()
+        for result in ("answered", "failed")
+    }
+    took = {REQUEST_LATENCY.format(venue): {1: 1} for venue in venues}
+    used = {BUDGET_GAUGE.format(venue): 0.5 for venue in venues}
+    return beat(
+        "executor",
+        at_ns=NOW + 1,
+        counters=counters | sent,
+        latency=latency | took,
+        gauges=usage | used,
+    )
+
+
 def test_ten_venues_and_five_hundred_books_stay_within_3000_series() -> None:
     venues = [f"venue{number}" for number in range(10)]
     made = engine(*venues)
     counters = {f"counter_{number}": number for number in range(40)}
+    usage = dict.fromkeys((CPU, RESIDENT, OPEN_FILES, OPEN_FILES_MAX), 1.0)
     services = ("orderbook", "scanner", "risk", "executor", "recorder", "sentinel", "exporter")
     latency = {f"tick_to_{what}": {1: 1} for what in ("depth", "opportunity", "plan", "order")}
     for service in services:
-        made.on_message(beat(service, counters=counters, latency=latency), NOW)
+        made.on_message(beat(service, counters=counters, latency=latency, gauges=usage), NOW)
     for number in range(10):
-        made.on_message(beat("ingestor", f"i{number}", counters=counters), NOW)
+        made.on_message(beat("ingestor", f"i{number}", counters=counters, gauges=usage), NOW)
+    made.on_message(requesting(venues, counters, latency, usage), NOW)
+    made.on_message(read_host(), NOW)
     made.on_message(BooksRead(tuple(view(v, f"B{n}/USDT") for v in venues for n in range(50))), NOW)
     assets = {f"B{number}": Decimal(1) for number in range(50)}
     positions = [position(f"B{n}/USDT:USDT", "1", "2", v) for v in venues for n in range(20)]
@@ -479,3 +568,113 @@ def test_who_does_not_speak_openmetrics_is_answered_in_the_older_format() -> Non
     assert exposition(made.samples(NOW, "1.2"), OPEN_METRICS)[0].startswith(
         "application/openmetrics-text"
     )
+
+
+# The machine and the venues' requests
+
+
+def test_a_process_says_what_it_uses_of_the_machine() -> None:
+    made = engine()
+    used = {CPU: 1.5, RESIDENT: 2e6, OPEN_FILES: 7.0, OPEN_FILES_MAX: 1024.0, "other": 1.0}
+    made.on_message(beat(gauges=used), NOW)
+    found = figures(made)
+    place = ("risk", "risk-0")
+    assert found["arb_process_cpu_seconds_total", place] == 1.5
+    assert found["arb_process_resident_bytes", place] == 2e6
+    assert found["arb_process_open_files", place] == 7
+    assert found["arb_process_open_files_max", place] == 1024
+
+
+def test_requests_to_venues_are_counted_by_kind_and_result() -> None:
+    made = engine()
+    made.on_message(
+        beat(
+            "executor",
+            counters={"request/kraken/submit/lost": 2, "request/odd": 1},
+            gauges={"rate_budget_used/kraken": 0.25},
+            latency={"request/kraken": {40: 3}},
+        ),
+        NOW,
+    )
+    found = figures(made)
+    place = ("executor", "executor-0")
+    assert found["arb_venue_requests_total", (*place, "kraken", "submit", "lost")] == 2
+    assert found["arb_events_total", (*place, "request/odd")] == 1, "never a scrape that fails"
+    assert found["arb_rate_budget_used_ratio", (*place, "kraken")] == 0.25
+    assert found["arb_venue_request_duration_seconds_count", (*place, "kraken")] == 3
+
+
+def test_a_venues_clock_is_told_by_its_quickest_book() -> None:
+    made = engine()
+    late = [view("kraken", f"B{n}/USDT", ts_venue_ns=NOW - n * S) for n in (2, 3)]
+    ahead = view("binance", "BTC/USDT", ts_venue_ns=NOW)
+    made.on_message(BooksRead((*late, ahead, view("binance", "ETH/USDT"))), NOW)
+    found = figures(made)
+    assert found["arb_venue_clock_offset_seconds", ("kraken",)] == 1
+    assert found["arb_venue_clock_offset_seconds", ("binance",)] == -1
+    made.on_message(BooksRead((view("kraken", "B2/USDT"),)), NOW + 20 * S)
+    assert ("arb_venue_clock_offset_seconds", ("kraken",)) not in figures(made, NOW + 20 * S)
+
+
+def test_the_host_is_absent_once_it_is_not_read_any_more() -> None:
+    made = engine()
+    made.on_message(HostRead({"cpus": 2.0}, {"pressure": {"cpu": 0.25}}), NOW)
+    found = figures(made)
+    assert found["arb_host_cpus", ()] == 2
+    assert found["arb_host_pressure_ratio", ("cpu",)] == 0.25
+    assert "arb_host_load" not in names(found), "what is not told is not zero"
+    assert made.next_deadline_ns() == 0, "the others are still due"
+    assert "arb_host_cpus" not in names(figures(made, NOW + 15 * S))
+
+
+def test_a_host_that_cannot_be_read_is_asked_again() -> None:
+    made = engine()
+    made.start({}, NOW)
+    made.on_message(ReadFailed(ReadHost(), "no /proc"), NOW)
+    assert made.next_deadline_ns() == NOW + 5 * S
+    assert made.counters()["readings_failed"] == 1
+
+
+def test_this_machine_is_read() -> None:
+    told = read_host()
+    assert 0 < told.figures["memory_available_bytes"] <= told.figures["memory_bytes"]
+    assert told.by_label["cpu_s"].keys() == {
+        "user", "system", "iowait", "steal", "idle", "other"
+    }  # fmt: skip
+    for mount, free in told.by_label["disk_free_bytes"].items():
+        assert 0 <= free <= told.by_label["disk_bytes"][mount]
+    assert all(0 <= ratio <= 1 for ratio in told.by_label["pressure"].values())
+    assert told.figures.get("clock_synchronized", 0.0) in {0.0, 1.0}
+
+
+def test_what_a_machine_does_not_tell_is_absent_and_the_rest_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def untold(*_: object, **__: object) -> None:
+        raise NotImplementedError("no such figure on this platform")
+
+    for name in ("disk_io_counters", "net_io_counters", "virtual_memory"):
+        monkeypatch.setattr(psutil, name, untold)
+    told = read_host()
+    assert "memory_bytes" not in told.figures and told.figures["cpus"] >= 1
+    assert not {"disk_io_bytes", "network_bytes"} & told.by_label.keys()
+    assert told.by_label["disk_bytes"]
+
+
+def test_the_image_of_a_package_is_no_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snap's is always full: ArbHostDisk would fire for ever on each Ubuntu."""
+    mounted = [
+        SimpleNamespace(device=device, mountpoint=mount, fstype=fstype)
+        for device, mount, fstype in (
+            ("/dev/loop3", "/snap/core22/1", "squashfs"),
+            ("/dev/vda", "/", "ext4"),
+        )
+    ]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounted)
+    monkeypatch.setattr(psutil, "disk_usage", lambda mount: SimpleNamespace(total=100, free=0))
+    assert read_host().by_label["disk_bytes"] == {"/": 100.0}
+
+
+def test_pressure_is_that_of_the_last_minute_in_which_some_task_waited() -> None:
+    text = "some avg10=29.90 avg60=24.50 avg300=12.68 total=4\nfull avg10=0 avg60=1.00 avg300=0"
+    assert pressure_of(text) == 0.245
