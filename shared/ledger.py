@@ -158,8 +158,9 @@ class LedgerOpening:
             )
         if self._loss is None:
             self._loss = _loss(marks, self.service, self._known_id)
-            alive_ns = _number(marks, "alive_ns")
-            self._unkept_ns = now_ns - alive_ns if alive_ns else 0
+            # A copy of the ledger's first second was never renewed.
+            kept_ns = _number(marks, "alive_ns") or _number(marks, "ts_ns")
+            self._unkept_ns = now_ns - kept_ns if kept_ns else 0
         fresh_id = blake2b(f"{self._instance} {now_ns}".encode(), digest_size=8).hexdigest()
         fresh = {lost: self._loss} if self._loss else {}
         fresh |= {"id": self._known_id or fresh_id, "ts_ns": str(now_ns), **self.owner}

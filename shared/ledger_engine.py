@@ -56,7 +56,8 @@ class LedgerEngine:
         ledger_id_of: Tells the ledger of a saved checkpoint.
         command_ns: Given by the one service that renews the ledger's time: when an operator last
             spoke.
-        only_keeps: Tells of a view what ``LedgerEngine.only_keeps`` does.
+        only_keeps: Tells whether nothing follows from a view but that it is the newest of its book.
+        on_look: Called with the time they were asked for whenever the marks tell of no loss.
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class LedgerEngine:
         ledger_id_of: Callable[[Mapping[str, bytes]], str | None],
         command_ns: Callable[[], int] | None = None,
         only_keeps: Callable[[DepthView], bool] = lambda view: False,
+        on_look: Callable[[int], None] = lambda now_ns: None,
     ) -> None:
         self.inner = inner
-        self.has_begun, self._only_keeps = False, only_keeps
+        self.has_begun, self.only_keeps, self._on_look = False, only_keeps, on_look
         self._opening, self._ledger_id_of, self._command_ns = opening, ledger_id_of, command_ns
         self._witness = LossDetector()
         self._saved: Mapping[str, bytes] = {}
@@ -79,7 +81,7 @@ class LedgerEngine:
         self._taken_up = ""
         self._not_renewed_until_ns = 0
         self._is_asked = False
-        self._look_ns = 0
+        self._look_ns = self._asked_ns = self._report_until_ns = 0
         self._again: list[MarkAction] = []
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
@@ -89,7 +91,7 @@ class LedgerEngine:
             CodecError: What was saved is not a checkpoint of this service, of any version.
         """
         self._saved = saved
-        self._look_ns, self._is_asked = now_ns + LOOK_NS, True
+        self._look_ns, self._asked_ns, self._is_asked = now_ns + LOOK_NS, now_ns, True
         return Step(at_once=[*self._opening.begin(self._ledger_id_of(saved))])
 
     def on_message(
@@ -113,18 +115,14 @@ class LedgerEngine:
         assert isinstance(message, Result), "no message comes before the ledger is known"
         return NOTHING
 
-    def only_keeps(self, view: DepthView) -> bool:
-        """Tell whether nothing follows from a view but that it is the newest of its book."""
-        return self.has_begun and self._only_keeps(view)
-
     def on_timer(self, now_ns: int) -> Step:
         """Look at the marks, and let the service's engine do what is due."""
         asked: list[MarkAction] = []
         if self._look_ns <= now_ns:
-            self._look_ns = now_ns + LOOK_NS
+            self._look_ns = self._after(now_ns)
             asked, self._again = self._again, []
             if not self._is_asked:
-                self._is_asked = True
+                self._asked_ns, self._is_asked = now_ns, True
                 asked.append(ReadMarks())
         due_ns = self.inner.next_deadline_ns() if self.has_begun else None
         step = self.inner.on_timer(now_ns) if due_ns is not None and due_ns <= now_ns else NOTHING
@@ -134,6 +132,11 @@ class LedgerEngine:
         """Return when ``on_timer`` must be called next."""
         due_ns = self.inner.next_deadline_ns() if self.has_begun else None
         return self._look_ns if due_ns is None else min(due_ns, self._look_ns)
+
+    def _after(self, now_ns: int) -> int:
+        """Return when to look next; also at the end of the wait for those who noticed a loss."""
+        next_ns = now_ns + LOOK_NS
+        return self._report_until_ns if now_ns < self._report_until_ns < next_ns else next_ns
 
     def checkpoints(self) -> Mapping[str, bytes]:
         """Return what must be saved; nothing may replace what was saved before it was read."""
@@ -155,6 +158,7 @@ class LedgerEngine:
         self._ledger_id, self._heard = found.ledger_id, found.loss
         self._not_renewed_until_ns = now_ns + WITNESS_NS if found.may_be_older else 0
         self.inner.take_ledger(found)
+        self._report_until_ns = found.report_until_ns(now_ns)
         self.has_begun, self._look_ns = True, now_ns  # its own marks are due now
         saved, self._saved = self._saved, {}
         return self.inner.start(saved, now_ns)
@@ -166,6 +170,8 @@ class LedgerEngine:
         loss = marks.get(lost, "") or loss
         if not loss and marks.get("id") != self._ledger_id:
             loss = "the marks of the ledger are gone"
+        if not loss:
+            self._on_look(self._asked_ns)
         is_news, self._heard = bool(loss) and loss != self._heard, loss
         step = self.inner.note_loss(loss, now_ns) if is_news else NOTHING
         if not (step.messages or self.inner.is_saved):

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from services.executor.accounts import ledger_owner, open_gateways, read_on_paper
 from services.executor.engine import ENGINE, ExecutorEngine, on_ledger
 from services.executor.paper import WATCHED, PaperGateway
+from services.executor.request_counts import RequestCounts
 from services.executor.transport import VenueRequests, VenueTransport
 from services.executor.warming import PlanWarming
 from shared.accounts.gateway import Gateway
@@ -21,6 +22,7 @@ from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
 from shared.freed_memory import give_back
 from shared.lease import Lease
+from shared.measure_names import BUDGET_GAUGE
 from shared.messages.base import Message
 from shared.observe import Observer
 from shared.process import own_id
@@ -59,7 +61,15 @@ def build(
         return engine.open_work()  # the state is another one after the start
 
     lease = Lease(bus, NAME, str(own_id(instance)))
-    requests = VenueRequests(gateways, clock, tick_to_order, timeout_s=timeout_s, check=lease.check)
+    observer.read_gauges("rate budgets", lambda: _budgets(gateways))
+    requests = VenueRequests(
+        gateways,
+        clock,
+        tick_to_order,
+        timeout_s=timeout_s,
+        check=lease.check,
+        counts=RequestCounts(observer),
+    )
     hosting = Hosting(
         inputs=lambda _: [*inputs_of(NAME, range(config.bus.shards)), *read_on_paper(config)],
         exclusive=True,
@@ -74,6 +84,12 @@ def build(
         open_work=open_plans,
     )
     return Shell(NAME, whole, bus, clock, observer, hosting, tasks=tasks)
+
+
+def _budgets(gateways: Mapping[str, Gateway]) -> dict[str, float]:
+    """Return which part of each venue's rate limit is used up."""
+    used = ((venue, gateway.budget_used()) for venue, gateway in gateways.items())
+    return {BUDGET_GAUGE.format(venue): ratio for venue, ratio in used if ratio is not None}
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from shared.bus.inputs import newest_followed
 from shared.bus.port import Input
 from shared.clock import Clock
 from shared.config import check_live, read_secret
-from shared.config_sections import Config
+from shared.config_sections import Config, VenueConfig, same_books
 from shared.errors import ConfigError
 from shared.ledger import account_digest
 from shared.messages.rules import InstrumentRules
@@ -32,7 +32,8 @@ def open_gateways(
     """Return venue -> gateway for every venue with ``trade = true``.
 
     Raises:
-        ConfigError: The mode does not allow an address, or credentials are missing.
+        ConfigError: The mode does not allow an address, credentials are missing, or two venues are
+            one account.
     """
     check_live(config, environ)
     venues = {name: venue for name, venue in sorted(config.venues.items()) if venue.trade}
@@ -40,10 +41,28 @@ def open_gateways(
         raise ConfigError("no venue has trade = true; the executor has nothing to trade on")
     if config.executor.mode == "paper":
         return {name: _paper(name, config, rules, clock) for name in venues}
+    _check_accounts(venues, environ)
     # Here, because on paper nobody needs ccxt, aiohttp and what they bring.
     from shared.accounts.opening import open_account
 
     return {name: open_account(name, config, clock, environ) for name in venues}
+
+
+def _check_accounts(venues: Mapping[str, VenueConfig], environ: Mapping[str, str]) -> None:
+    """Refuse two sections of one account: its balances would count twice.
+
+    Raises:
+        ConfigError: There are two at one venue with the same key.
+    """
+    firsts, known = same_books(venues), dict[tuple[str, str], str]()
+    for name in venues:
+        key = read_secret(f"ARB_{name.upper()}_API_KEY", environ).reveal()
+        other = known.setdefault((firsts.get(name, name), key), name)
+        if key and other != name:
+            raise ConfigError(
+                f"venues.{name} has the key of venues.{other}: two sections of one account count "
+                f"its balances twice; trade in one of them, or use another account's key"
+            )
 
 
 def read_on_paper(config: Config) -> list[Input]:

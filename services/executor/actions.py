@@ -19,7 +19,7 @@ from shared.accounts.gateway import (
 )
 from shared.engine import Action, Result
 from shared.errors import Cause
-from shared.messages.execution import Balance
+from shared.messages.balances import Balance
 
 
 class Submit(Action, frozen=True):

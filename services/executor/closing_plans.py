@@ -15,7 +15,7 @@ from services.executor.market import Markets
 from services.executor.order_record import OrderRecord
 from services.executor.state import ExecutorState, PlanKind, PlanRecord
 from shared.accounts.gateway import FillReport
-from shared.config_sections import DOLLARS
+from shared.config_limits import DOLLARS
 from shared.domain.accounting import holding_key, holding_place, signed_qty
 from shared.domain.fees import BPS
 from shared.domain.instrument import is_spot, split_instrument

@@ -19,9 +19,10 @@ from shared.messages.control import Severity
 from shared.messages.switches import DeadManSwitch, SwitchState
 
 RENEWALS: Final = 3
-"""How often a switch is set within the time that one setting lasts: two may be lost."""
-RETRY_NS: Final = 5_000_000_000
-"""Pause before a switch that could not be set is tried again."""
+"""How often a switch is set within the time that one setting lasts."""
+RETRY_NS_MAX: Final = 5_000_000_000
+"""Longest pause before a failed request is tried again. It is also at most half the interval of
+renewals, so that two failures in a row do not let the switch run out."""
 REASON_MAX: Final = 300
 """Characters of a venue's reason that are told."""
 SECOND_NS: Final = 1_000_000_000
@@ -113,7 +114,8 @@ class DeadManSwitches:
         )
         self.states[venue] = switch
         if venue in self._due_ns:
-            self._due_ns[venue] = now_ns + RETRY_NS
+            pause_ns = self._after_s * SECOND_NS // (2 * RENEWALS)
+            self._due_ns[venue] = now_ns + min(RETRY_NS_MAX, pause_ns)
         if is_news:
             text = f"the dead-man's switch of {venue} could not be set: {switch.reason}"
             alert(out, Severity.WARNING, "DEAD_MAN", text, now_ns, venue)

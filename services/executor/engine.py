@@ -30,7 +30,7 @@ from services.executor.reports import take_report
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState, PlanRecord
 from services.executor.working_orders import WorkingOrders
-from shared.config_sections import Config
+from shared.config_sections import Config, same_books
 from shared.engine import NOTHING, EngineSpec, Result, Step, Stopping
 from shared.ledger import LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
@@ -72,7 +72,7 @@ class ExecutorEngine:
         )
         self._trading, self._draining = TradingState.HALTED, False
         self._informed = False  # every venue's executions are taken over: open plans may go on
-        self._recovered = False  # and everything else is settled: new plans may start
+        self.is_recovered = False  # and everything else is settled: new plans may start
         self._next_beat_ns = 0
         self._writer = checkpoint.CheckpointWriter()
         self._use(ExecutorState())
@@ -100,7 +100,7 @@ class ExecutorEngine:
         """Note that Redis lost data: nothing new starts, and orders found now are not adopted."""
         out = Step()
         self._writer.save_all()
-        on_data_lost(self._state, loss, self._recovered, now_ns, out)
+        on_data_lost(self._state, loss, self.is_recovered, now_ns, out)
         return self._close(out, now_ns)
 
     def checkpoints(self) -> dict[str, bytes]:
@@ -117,7 +117,7 @@ class ExecutorEngine:
         """Why no plan is accepted; empty when they are. Halts are not obstacles."""
         if self._draining:
             return "draining"
-        return self._state.locked or ("" if self._recovered else self._reconciler.obstacle)
+        return self._state.locked or ("" if self.is_recovered else self._reconciler.obstacle)
 
     def on_message(
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
@@ -203,7 +203,7 @@ class ExecutorEngine:
     def next_deadline_ns(self) -> int:
         """Return when ``on_timer`` must be called next; after it has been, that is later."""
         due_ns = self._next_beat_ns
-        flatten_ns = self._operator.next_deadline_ns() if self._recovered else None  # none before
+        flatten_ns = self._operator.next_deadline_ns() if self.is_recovered else None  # none before
         fetch_ns = self._reconciler.next_deadline_ns()
         for at_ns in (self._orders.next_deadline_ns(), fetch_ns, flatten_ns):
             due_ns = min(due_ns, at_ns or due_ns)
@@ -244,17 +244,13 @@ class ExecutorEngine:
         self._orders = WorkingOrders(state, self.markets, self._counts, settings.query_attempts_max)
         late_ns = int(settings.hedge_deadline_ms * 1_000_000)
         accounts = (state, self.markets, self._orders, self._counts)
-        self._plans = PlanRunner(*accounts, late_ns, why_none_rests=self._why_none_rests)
+        same, why = same_books(self._config.venues), self._why_none_rests
+        self._plans = PlanRunner(*accounts, late_ns, why_none_rests=why, same_books=same)
         self._own = ClosingPlans(state, self.markets, self._config.risk.quote_assets)
         self._stand_down = StandDown(state, self._counts, settings)
+        parts = (state, self._orders, self._plans, self._stand_down)
         self._reconciler = Reconciler(
-            state,
-            self._orders,
-            self._plans,
-            self._stand_down,
-            venues=self._venues,
-            counts=self._counts,
-            settings=settings,
+            *parts, venues=self._venues, counts=self._counts, settings=settings
         )
         self._entry = PlanEntry(state, self._intake, self._plans, self._stand_down, self._counts)
         self._operator = OperatorCommands(state, self._own, self._reconciler, self._stand_down)
@@ -272,21 +268,21 @@ class ExecutorEngine:
             self._informed = True
             for plan in self._state.open_plans():
                 self._advance(plan.plan_id, now_ns, out)
-        if not self._recovered and not self._reconciler.obstacle:
-            self._recovered = True
+        if not self.is_recovered and not self._reconciler.obstacle:
+            self.is_recovered = True
             self._next_beat_ns = now_ns
-        if self._recovered and self._state.is_surveying:
+        if self.is_recovered and self._state.is_surveying:
             self._reconciler.settle_survey(now_ns, out)
 
     def _due(self, now_ns: int, out: Step) -> None:
         self._orders.ask_due(now_ns, out)
         self._reconciler.ask_due(now_ns, out)
-        plan = self._operator.flatten_due(now_ns, out) if self._recovered else None
+        plan = self._operator.flatten_due(now_ns, out) if self.is_recovered else None
         if plan is not None:
             self._advance(plan.plan_id, now_ns, out)
         if self._next_beat_ns <= now_ns:
             self._next_beat_ns = now_ns + BEAT_NS
-            if self._recovered:  # any may be asked for before
+            if self.is_recovered:  # any may be asked for before
                 early = self._state.forget_old_plans(now_ns, by_age=self._reconciler.has_read_all)
                 self._counts["plans_dropped_early"] += early
             out.messages.append(self._ready(now_ns))

@@ -65,7 +65,7 @@ class NoOrder(StrEnum):
 class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     """An order to be: a leg, or one that would make the plan (more) even.
 
-    One that rests may do so for ``rest_ms``.
+    One that rests may do so for ``rest_ms``; ``price_arrival`` is as in ``OrderEvent``.
     """
 
     terms: OrderTerms
@@ -73,6 +73,7 @@ class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     purpose: OrderPurpose
     reduce_only: bool = False
     rest_ms: int = 0
+    price_arrival: Decimal = ZERO
 
 
 class Uneven(NamedTuple):

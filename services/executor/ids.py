@@ -5,18 +5,26 @@ from __future__ import annotations
 from functools import lru_cache
 from hashlib import blake2b
 
+from shared.messages.bounds import LEGS_MAX
+
 PREFIX = "ab"
 """Tells our orders from anything else in the account."""
 
 PLAN_ID_LENGTH_MAX = 12
-ATTEMPT_MAX = 36 * 36 - 1
+_LEGS = LEGS_MAX + 1
+"""Legs of a plan, and one more number for the orders that even it out."""
+_ROUNDS = 36 // _LEGS
+"""How often the two digits of the attempt may wrap around: the digit of the leg counts that too."""
+ATTEMPT_MAX = _ROUNDS * 36 * 36 - 1
+ATTEMPTS_TOLD = 36 * 36
+"""On the bus an attempt is told modulo this: readers from before there were more refuse others."""
 ID_LENGTH_MAX = 18
 """The shortest limit of a venue; with letters and digits only, legal on every one we know."""
 
 RESTART_SLOT_NS = 250_000_000
 """No two starts of the executor fall into one slot (``TAKEOVER_PAUSE_S`` of its lease)."""
 _SLOT_ATTEMPTS = 8
-_SLOTS = 160
+_SLOTS = 640
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -31,10 +39,11 @@ def plan_key(plan_id: str) -> str:
 
 @lru_cache(maxsize=1_024)
 def _slot(leg_index: int, attempt: int) -> str:
-    assert 0 <= leg_index < len(_DIGITS)
+    assert 0 <= leg_index < _LEGS
     assert 0 <= attempt <= ATTEMPT_MAX
     high, low = divmod(attempt, 36)
-    return f"{_DIGITS[leg_index]}{_DIGITS[high]}{_DIGITS[low]}"
+    rounds, high = divmod(high, 36)
+    return f"{_DIGITS[leg_index + rounds * _LEGS]}{_DIGITS[high]}{_DIGITS[low]}"
 
 
 def client_order_id(plan_id: str, leg_index: int, attempt: int) -> str:
@@ -51,8 +60,8 @@ def attempt_after_loss(now_ns: int) -> int:
     """Return the first attempt number to use where orders may be missing from the record.
 
     A function of time, because counting on from a record that was lost twice would give the same
-    number twice. Eight attempts of every start have numbers of their own for 40 seconds; an order
-    that is missing from the record is found at the venue long before that.
+    number twice. Eight attempts of every start have numbers of their own for 160 seconds; an
+    order that is missing from the record is found at the venue long before that.
     """
     slot = now_ns // RESTART_SLOT_NS % _SLOTS
     return 1 + _SLOT_ATTEMPTS + slot * _SLOT_ATTEMPTS
@@ -64,4 +73,7 @@ def parse_client_order_id(text: str) -> tuple[str, int, int] | None:
     if not text.startswith(PREFIX) or not body or len(text) > ID_LENGTH_MAX or not text.isalnum():
         return None
     leg, high, low = (_DIGITS.find(digit) for digit in text[-3:])
-    return None if min(leg, high, low) < 0 else (body, leg, high * 36 + low)
+    if min(leg, high, low) < 0:
+        return None
+    rounds, leg = divmod(leg, _LEGS)
+    return body, leg, (rounds * 36 + high) * 36 + low

@@ -17,7 +17,7 @@ from services.executor.path_intake import (
     values_of,
 )
 from services.executor.state import ExecutorState
-from shared.config_sections import RiskConfig
+from shared.config_limits import RiskConfig
 from shared.domain.instrument import split_instrument
 from shared.domain.plan_cost import ExpectedLeg, expected_cost, loss_cap_of
 from shared.domain.quantities import base_of, worth_of

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
+from services.executor.ids import ATTEMPTS_TOLD
 from services.executor.market import Markets
 from services.executor.nets import left_by_asset
 from services.executor.order_record import OrderRecord
@@ -43,7 +44,7 @@ def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent
         plan_id=order.plan_id,
         client_order_id=order.client_order_id,
         leg_index=order.leg_index,
-        attempt=order.attempt,
+        attempt=order.attempt % ATTEMPTS_TOLD,
         purpose=order.purpose,
         venue=terms.venue,
         instrument=terms.instrument,
@@ -60,6 +61,7 @@ def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent
         order_type=terms.order_type,
         time_in_force=terms.time_in_force,
         reduce_only=order.reduce_only,
+        price_arrival=order.price_arrival,
     )
 
 

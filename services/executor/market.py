@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
+from shared.domain.contracts import Contract
 from shared.domain.depth import SIZE_MAX, SIZE_MIN, are_levels
 from shared.domain.instrument import MarketKey, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Certainty, Side
+from shared.messages.bounds import PRICE_MAX, PRICE_MIN
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
+from shared.messages.terms import OrderTerms
 
 _LIVE: Final = BookState.LIVE
 _BUY: Final = Side.BUY
@@ -61,6 +64,19 @@ class Markets:
         levels = view.asks if taken_by is _BUY else view.bids
         price = levels[0][0] if levels else 0.0
         return exact(price) if SIZE_MIN <= price <= SIZE_MAX else None
+
+    def price_of(self, terms: OrderTerms, now_ns: int) -> Decimal | None:
+        """Return the average price of taking all of an order; ``None``: no LIVE book holds it."""
+        view = self.live_view(terms.market, now_ns)
+        if view is None:
+            return None
+        levels = view.asks if terms.side is _BUY else view.bids
+        contract = Contract(split_instrument(terms.instrument).kind)
+        exactly = ((exact(price), exact(qty)) for price, qty in levels)
+        walked = contract.walk(exactly, terms.qty, terms.side)
+        if walked is None or not PRICE_MIN <= walked.price_avg <= PRICE_MAX:
+            return None
+        return walked.price_avg
 
     def mid(self, key: MarketKey, now_ns: int) -> Decimal | None:
         """Return the middle of a LIVE book."""

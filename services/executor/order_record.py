@@ -25,6 +25,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     the request ended (0: it is under way), ``ts_query_ns`` when it was last asked for, UNIX ns.
     ``cause`` is that of a refusal. ``is_overdue`` tells that its outcome should long be known.
     ``rest_until_ns`` is until when an order that rests may do so (UNIX ns; 0: not at all).
+    ``price_arrival`` is as in ``OrderEvent``.
 
     Of inverse contracts, whose quantity is in quote units, ``coins`` are what the fills were worth
     at their prices. They count as coins at ``inverse_entry``, which those have that it closes, or
@@ -62,6 +63,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     rest_until_ns: int = 0
     coins: Decimal = ZERO
     inverse_entry: Decimal = ZERO
+    price_arrival: Decimal = ZERO
 
     @property
     def venue(self) -> str:

@@ -40,8 +40,9 @@ from shared.clock import Clock
 from shared.domain.order import ZERO
 from shared.errors import Rejected
 from shared.exchange.depth import ShownDepth
+from shared.messages.balances import Balance
 from shared.messages.base import BookState, Message
-from shared.messages.execution import Balance, OrderStatus
+from shared.messages.execution import OrderStatus
 from shared.messages.market import DepthView, Funding, FundingSettled, Trade
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import TimeInForce
@@ -239,6 +240,9 @@ class PaperGateway:
         """Nothing is sent to the venue, so nothing is left there."""
         del instruments, after_s
         return "paper orders are at no venue"
+
+    def budget_used(self) -> None:
+        """Return ``None``: nothing is sent to the venue."""
 
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
         """Return the orders that rest."""

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from services.executor.paper_funding import PaperFunding
 from shared.accounts.gateway import PaymentReport
-from shared.config_sections import DOLLARS, Config
+from shared.config_limits import DOLLARS
+from shared.config_sections import Config
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution, cost_of
 from shared.domain.fees import MONEY_STEP, fee_amount
@@ -17,7 +18,7 @@ from shared.domain.order import ZERO
 from shared.domain.rounding import exact, qty_to_lot
 from shared.errors import Cause, Rejected
 from shared.exchange.settlement import needed
-from shared.messages.execution import Balance
+from shared.messages.balances import Balance
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import OrderTerms

@@ -6,6 +6,7 @@ outages are functions of the time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from random import Random
 from typing import Final
@@ -37,12 +38,19 @@ class Conditions:
         paper: What is configured for it.
         latency_ms: How long a request takes where no distribution is configured.
         drawn_by: On what the draws depend beside the seed and the venue.
+        section: Of the configuration, which reasons name.
     """
 
     def __init__(
-        self, venue: str, paper: PaperConfig, *, latency_ms: float = 0.0, drawn_by: str = ""
+        self,
+        venue: str,
+        paper: PaperConfig,
+        *,
+        latency_ms: float = 0.0,
+        drawn_by: str = "",
+        section: str = "paper",
     ) -> None:
-        self._venue, self.paper = venue, paper
+        self._venue, self.paper, self._section = venue, paper, section
         self._key = f"{paper.seed}/{venue}/{drawn_by}"
         self._points = paper.latency_ms or ((50.0, latency_ms),)
         self._latencies = Random(f"{self._key}/latency")
@@ -52,22 +60,11 @@ class Conditions:
         """Hour (since 1970) -> when outages begin in it, UNIX ns; of two hours."""
 
     def latency_ns(self) -> int:
-        """Return what the next request takes to the venue.
-
-        Between two percentiles it is drawn evenly; beyond the first and the last it is theirs.
-        """
+        """Return what the next request takes to the venue."""
         points = self._points
         if len(points) == 1:
             return round(points[0][1] * _MS)
-        drawn = self._latencies.uniform(0, 100)
-        low = points[0]
-        for high in points:
-            if drawn <= high[0]:
-                width = high[0] - low[0]
-                part = (drawn - low[0]) / width if width else 0.0
-                return round((low[1] + (high[1] - low[1]) * part) * _MS)
-            low = high
-        return round(low[1] * _MS)
+        return round(at_percentile(points, self._latencies.uniform(0, 100)) * _MS)
 
     def check_order(self) -> None:
         """Draw whether the venue takes an order.
@@ -77,7 +74,7 @@ class Conditions:
         """
         rate = self.paper.reject_rate
         if rate and self._refusals.random() < rate:
-            text = f"{self._venue}: refused by the venue (paper.reject_rate = {rate:g})"
+            text = f"{self._venue}: refused by the venue ({self._section}.reject_rate = {rate:g})"
             raise Rejected(text, "PAPER_REJECT", Cause.ORDER)
 
     def check_up(self, now_ns: int) -> None:
@@ -105,13 +102,13 @@ class Conditions:
 
     def no_answer(self) -> OutcomeUnknown:
         """Return the error of a request of which something was lost."""
-        text = f"{self._venue}: no answer on paper (paper.outage_unknown_rate)"
+        text = f"{self._venue}: no answer on paper ({self._section}.outage_unknown_rate)"
         return OutcomeUnknown(text, cause=Cause.SERVICE)
 
     def _outage_text(self, left_ns: int) -> str:
         return (
             f"{self._venue}: out of order on paper for {left_ns / _S:.0f} s more "
-            "(paper.outages_per_hour)"
+            f"({self._section}.outages_per_hour)"
         )
 
     def _outage_until(self, now_ns: int) -> int:
@@ -137,6 +134,21 @@ class Conditions:
             self._outages = {h: x for h, x in self._outages.items() if h == hour - 1}
             self._outages[hour] = found
         return found
+
+
+def at_percentile(points: Sequence[tuple[float, float]], percentile: float) -> float:
+    """Return the value at a percentile, of rising pairs of a percentile and a value.
+
+    Between two pairs it is interpolated; beyond the first and the last it is theirs.
+    """
+    low = points[0]
+    for high in points:
+        if percentile <= high[0]:
+            width = high[0] - low[0]
+            part = (percentile - low[0]) / width if width else 0.0
+            return low[1] + (high[1] - low[1]) * part
+        low = high
+    return low[1]
 
 
 def conditions_at(venue: str, config: Config) -> Conditions:

@@ -191,7 +191,7 @@ class RestingOrders:
 
     def on_view(self, view: DepthView, depth: ShownDepth) -> None:
         """Fill what the newest view says is filled."""
-        if view.state is not BookState.LIVE:
+        if not self._resting or view.state is not BookState.LIVE:
             return
         for each in list(self._resting.values()):
             if each.request.terms.instrument == view.instrument:

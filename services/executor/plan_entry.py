@@ -43,6 +43,9 @@ class PlanEntry:
             if redelivered:
                 self._plans.complete(self._intake.bounded(plan), now_ns, out)
             return redelivered
+        if self._state.was_refused(plan.plan_id) and not redelivered:
+            self._counts["plans_repeated"] += 1
+            return False  # risk has given back what it held for it
         flaw = self._intake.malformed(plan)
         if redelivered and not flaw:
             # It was handed to an executor that left no record of it: start nothing, look for it.
@@ -71,4 +74,5 @@ class PlanEntry:
         self, plan: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Step
     ) -> None:
         self._counts[f"plans_{outcome.value.lower()}"] += 1
+        self._state.remember_refused(plan.plan_id, plan.ts_expire_ns, now_ns)
         out.messages.append(plan_refused(plan, outcome, reason, now_ns))

@@ -11,6 +11,7 @@ record, a critical alert is raised, and nothing new starts until an operator res
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -36,6 +37,7 @@ from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
 from shared.domain.quantities import worth_of
 from shared.engine import Step
+from shared.messages.bounds import LEGS_MAX
 from shared.messages.control import Severity
 from shared.messages.execution import (
     ApprovedPlan,
@@ -71,13 +73,14 @@ class PlanRunner:
         hedge_deadline_ns: int,
         *,
         why_none_rests: WhyNone,
+        same_books: Mapping[str, str],
     ) -> None:
         self._state = state
         self._markets = markets
         self._orders = orders
         self._counts = counts
         self._hedge_deadline_ns = hedge_deadline_ns
-        self.resting = RestingLegs(state, markets, orders, why_none_rests)
+        self.resting = RestingLegs(state, markets, orders, why_none_rests, same_books)
         self._ended: list[PlanRecord] = []
         self._started_ns = 0
 
@@ -209,9 +212,10 @@ class PlanRunner:
         elif isinstance(step, OrderIntent) and plan.attempts < attempts_max(plan):
             plan.attempts += 1
             plan.wait_until_ns = 0
-            while client_order_id(plan.plan_id, len(plan.legs), plan.attempt_next) in plan.orders:
+            index = min(len(plan.legs), LEGS_MAX)  # every order that is adopted adds a leg
+            while client_order_id(plan.plan_id, index, plan.attempt_next) in plan.orders:
                 plan.attempt_next += 1  # an adopted order has this number
-            slot = (len(plan.legs), plan.attempt_next)
+            slot = (index, plan.attempt_next)
             plan.attempt_next += 1
             self._counts["rebalance_orders"] += 1
             step = self._reducing(plan, step)
@@ -310,8 +314,9 @@ class PlanRunner:
 def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
     """Return when the next rebalancing order may go: books need time to show what is left of them.
 
-    The pause doubles with every weak attempt in a row, wherever it was, as far as all attempts find
-    room before the deadline.
+    The pause doubles with every further weak attempt in a row, wherever it was, as far as all
+    attempts find room before the deadline. After two that found no price the third one is under way
+    180 ms after the fill at venues 20 ms away: a plan may be uneven for 250 ms.
     """
     attempts = [order for order in orders if order.purpose is not _LEG]
     if not attempts:
@@ -321,7 +326,7 @@ def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
         if not is_weak(order):
             break
         weak += 1
-    pause_ns: int = REBALANCE_PAUSE_NS << weak
+    pause_ns: int = REBALANCE_PAUSE_NS << max(0, weak - 1)
     over_ns = attempts[-1].ts_ended_ns or attempts[-1].ts_created_ns
     return over_ns + min(pause_ns, hedge_deadline_ns // ATTEMPTS_MAX)
 

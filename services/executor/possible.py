@@ -97,7 +97,7 @@ def _possible_balances(report: BalancesAnswered) -> tuple[Report, str]:
     wrong = [
         asset
         for asset, balance in report.balances.items()
-        if not (_is_number(balance.free) and _is_number(balance.used))
+        if not all(map(_is_number, (balance.free, balance.used, balance.settled)))
     ]
     lost = [name for name, position in report.positions.items() if not _is_number(position)]
     if not wrong and not lost:

@@ -10,12 +10,13 @@ wait for it any longer, plans with orders there stay open, and it is asked on.
 A ledger that is new, or has lost data, adopts nothing that it did not begin (see survey.py).
 
 Afterwards the executions are read again shortly after each plan's end: that is what finds a fill
-that arrived after its order was reported canceled.
+that arrived after its order was reported canceled. Balances and working orders are read every few
+seconds: a request that was given up can still reach the venue and rest there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final
 
 from services.executor.account_updates import AccountUpdates
@@ -29,6 +30,7 @@ from services.executor.actions import (
     QueryAnswered,
     QueryFailed,
 )
+from services.executor.balance_check import BalanceCheck
 from services.executor.dead_man import DeadManSwitches
 from services.executor.funding import FundingPayments
 from services.executor.ids import parse_client_order_id
@@ -51,6 +53,7 @@ from shared.messages.control import Severity
 from shared.messages.execution import BalanceReport
 
 BALANCES_EVERY_NS: Final = 5_000_000_000
+OPEN_ORDERS_EVERY_NS: Final = 30_000_000_000
 START_SWEEP_AFTER_NS: Final = NOT_FOUND_AFTER_SENT_NS + 1_000_000_000
 """When executions are read once more: nothing sent before the start can still take effect then."""
 LOOK_BACK_NS: Final = 30_000_000_000
@@ -73,13 +76,13 @@ class Reconciler:
     ) -> None:
         self._state, self._counts = state, counts
         self._orders, self._plans, self._stand_down = orders, plans, stand_down
-        self._accounts = {venue: VenueAccount(venue, venues[venue]) for venue in sorted(venues)}
-        self.funding = FundingPayments(state, self._accounts)
-        self.rereading = Rereading(state, self._accounts)
-        self.streams = AccountUpdates(state, orders, self._accounts, settings)
-        self.switches, self._cancel_ours = DeadManSwitches(venues, settings), False
-        self._doubtful: list[str] = []
+        accounts = {venue: VenueAccount(venue, venues[venue]) for venue in sorted(venues)}
+        self._accounts = accounts
+        self.funding, self.rereading = FundingPayments(state, accounts), Rereading(state, accounts)
+        self.streams = AccountUpdates(state, orders, accounts, settings)
+        self.switches, self._cancel_at = DeadManSwitches(venues, settings), set[str]()
         self._survey, self.reductions = Survey(state), Reductions(state)
+        self._balances, self._doubtful = BalanceCheck(state, settings.mode), list[str]()
 
     def begin(self, now_ns: int, out: Step) -> None:
         """Ask every venue what the account did; nothing may be decided before it has answered."""
@@ -140,7 +143,7 @@ class Reconciler:
 
     def cancel_resting(self, now_ns: int) -> None:
         """Ask for working orders everywhere and cancel ours."""
-        self._cancel_ours = True
+        self._cancel_at = set(self._accounts)
         for account in self._accounts.values():
             account.due["open"] = now_ns
 
@@ -199,22 +202,22 @@ class Reconciler:
         self.ask_due(now_ns, out)
 
     def on_balances(self, reply: BalancesAnswered, now_ns: int, out: Step) -> None:
-        """Report balances; ask again in some seconds."""
+        """Report balances, where that is what the answer tells; ask again in some seconds."""
         account = self._accounts[reply.venue]
         account.answered("balances")
-        account.has_balances = True
+        is_unknown = self._balances.is_unknown(reply, now_ns)
+        account.has_balances = account.has_balances or not is_unknown
         if self._state.stage is LedgerStage.NEW:
             self._survey.take_positions(reply.venue, reply.positions)
         account.due.setdefault("balances", now_ns + BALANCES_EVERY_NS)
         self.reductions.on_positions(account, reply.positions, now_ns)
+        if is_unknown:
+            return
+        balances, positions = dict(reply.balances), dict(reply.positions)
         out.messages.append(
-            BalanceReport(
-                ts_ns=now_ns,
-                venue=reply.venue,
-                balances=dict(reply.balances),
-                positions=dict(reply.positions),
-            )
+            BalanceReport(ts_ns=now_ns, venue=reply.venue, balances=balances, positions=positions)
         )
+        self._balances.on_balances(account, reply, now_ns, out)
 
     def on_open_orders(self, reply: OpenOrdersAnswered, now_ns: int, out: Step) -> list[str]:
         """Adopt working orders of ours that the record lacks; return the plans touched."""
@@ -225,13 +228,16 @@ class Reconciler:
         for report in reply.reports:
             order = self._owned(report, now_ns, out)
             if order is None:
-                if _is_of(report, self._state.before):
+                if _is_of(report, self._state.before) or _is_of(report, self._state.done_ids):
                     out.actions.append(Cancel(_key_of_report(report)))
                 continue
             self._orders.apply(order, report, now_ns, out)
             touched.append(order.plan_id)
-            if self._cancel_ours:
+            if reply.venue in self._cancel_at:
                 out.actions.append(Cancel(key_of(order)))
+        if "open" not in account.due:  # else it was asked for again meanwhile: cancel those too
+            self._cancel_at.discard(reply.venue)
+            account.due["open"] = now_ns + OPEN_ORDERS_EVERY_NS
         return touched
 
     def on_fills(self, reply: FillsAnswered, now_ns: int, out: Step) -> list[str]:
@@ -299,17 +305,21 @@ class Reconciler:
             self._survey.add(parsed[0], report)
             return None
         if parsed[0] in self._state.done_ids and self._state.plan_of_key(parsed[0]) is None:
-            self._counts["fills_of_forgotten_plans"] += 1
+            self._counts["fills_of_forgotten_plans"] += filled_ns > 0
             text = f"{report.name}: its plan ended and is forgotten"
             alert(out, Severity.WARNING, "FORGOTTEN_PLAN", text, now_ns)
             return None
-        self._counts["orders_adopted"] += 1
-        text = f"{report.name} was not on record, adopted"
-        alert(out, Severity.WARNING, "ORDER_ADOPTED", text, now_ns)
+        _tell_adopted(report, self._counts, now_ns, out)
         return self._plans.adopt(report, parsed, now_ns, out)
 
 
-def _is_of(report: OrderReport, plan_keys: list[str]) -> bool:
+def _tell_adopted(report: OrderReport, counts: dict[str, int], now_ns: int, out: Step) -> None:
+    counts["orders_adopted"] += 1
+    text = f"{report.name} was not on record, adopted"
+    alert(out, Severity.WARNING, "ORDER_ADOPTED", text, now_ns)
+
+
+def _is_of(report: OrderReport, plan_keys: Container[str]) -> bool:
     parsed = parse_client_order_id(report.client_order_id)
     return parsed is not None and parsed[0] in plan_keys
 

@@ -19,7 +19,7 @@ found are canceled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -63,10 +63,15 @@ class RestingLegs:
     """The resting legs of open plans. Every method changes ``state`` and adds to ``out``."""
 
     def __init__(
-        self, state: ExecutorState, markets: Markets, orders: WorkingOrders, why_none: WhyNone
+        self,
+        state: ExecutorState,
+        markets: Markets,
+        orders: WorkingOrders,
+        why_none: WhyNone,
+        same_books: Mapping[str, str],
     ) -> None:
         self._state, self._markets, self._orders = state, markets, orders
-        self._why_none = why_none
+        self._why_none, self._same_books = why_none, same_books
         self._plans: dict[str, PlanRecord] = {}
 
     def begin(self, plan: PlanRecord, resting: Resting, now_ns: int, out: Step) -> None:
@@ -98,9 +103,15 @@ class RestingLegs:
         """Return markets that stand down or hold a resting order of ours (no self-trades)."""
         if down := self._state.down_at(venue, instrument):
             return down
-        market = venue, instrument
-        rests = (p for p in self._plans.values() if p.legs[maker_first(p.legs)[0]].market == market)
-        return next(rests, None)
+        book = self._book(venue, instrument)
+        for plan in self._plans.values():
+            maker = plan.legs[maker_first(plan.legs)[0]]
+            if self._book(maker.venue, maker.instrument) == book:
+                return plan
+        return None
+
+    def _book(self, venue: str, instrument: str) -> tuple[str, str]:
+        return self._same_books.get(venue, venue), instrument
 
     def objection(self, legs: Sequence[PlanLeg]) -> str:
         """Return which order of ours, not known to be over, a leg would trade with; else empty."""
@@ -124,7 +135,7 @@ class RestingLegs:
             order
             for plan in self._state.open_plans()
             for order in self._state.orders_of(plan)
-            if not order.life.is_terminal and would_meet(order.terms, terms)
+            if not order.life.is_terminal and would_meet(order.terms, terms, self._same_books)
         ]
 
     def goes_on(

@@ -168,7 +168,9 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     new orders, ``refusals`` how many in a row, both by ``venue`` or ``venue|instrument``; ``falls``
     counts probes that proved nothing, by venue; ``funding`` is known of each venue's payments;
     ``reductions`` are venues' own fills; ``lost_ns`` is when data was lost last;
-    ``failure_costs`` and ``answers`` are by venue.
+    ``failure_costs`` and ``answers`` are by venue, ``refused`` are plans with their expiry (ns).
+    ``opening_balances`` is by venue and asset what was there before anything was booked, and
+    ``fees_untold`` by venue how many fees were not told when they were taken.
 
     Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not saved, follow them,
     so that a new plan need not wait for a walk over all old ones.
@@ -199,6 +201,9 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     lost_ns: int = 0
     failure_costs: dict[str, FailureCosts] = {}
     answers: dict[str, VenueAnswers] = {}
+    refused: dict[str, int] = {}
+    opening_balances: dict[str, dict[str, Decimal]] = {}
+    fees_untold: dict[str, int] = {}
 
     @property
     def is_surveying(self) -> bool:
@@ -290,6 +295,15 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
             "plans_kept": float(len(self.plans)),
             "orders_kept": float(len(self.orders)),
         }
+
+    def remember_refused(self, plan_id: str, ts_expire_ns: int, now_ns: int) -> None:
+        """Keep the id of a plan that was refused until it has expired, the oldest making room."""
+        kept = [each for each in self.refused.items() if each[1] > now_ns]
+        self.refused = dict([*kept, (plan_key(plan_id), ts_expire_ns)][-DONE_IDS_MAX:])
+
+    def was_refused(self, plan_id: str) -> bool:
+        """Tell whether this plan was refused and has told its end."""
+        return plan_key(plan_id) in self.refused
 
     def remember_done(self, plan_id: str) -> None:
         """Keep the id of a finished plan, the oldest making room."""

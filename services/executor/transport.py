@@ -40,6 +40,7 @@ from services.executor.actions import (
     SwitchFailed,
     SwitchSet,
 )
+from services.executor.request_counts import ANSWERED, FAILED, RequestCounts, result_of
 from shared.accounts.gateway import BEFORE_SENDING, Gateway, OrderReport, StreamNews
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentKind, split_instrument
@@ -69,7 +70,8 @@ class VenueRequests:
 
     ``tick_to_order`` receives, for each leg, the time from the causing tick until the request is
     handed to its gateway. ``check`` raises where another process may be the active executor by
-    now: it is called before a request that trades, and again right before that leaves.
+    now: it is called before a request that trades, and again right before that leaves. ``counts``
+    is told of every request that has ended.
     """
 
     def __init__(
@@ -80,24 +82,34 @@ class VenueRequests:
         *,
         timeout_s: float,
         check: Callable[[], None] = lambda: None,
+        counts: RequestCounts | None = None,
     ) -> None:
         self.gateways = gateways
         self._clock = clock
         self._tick_to_order = tick_to_order
-        self._timeout_s, self._check = timeout_s, check
+        self._timeout_s, self._check, self._counts = timeout_s, check, counts
 
     async def carry_out(self, action: Action) -> Report | None:
         """Do it; never raises a ``VenueError``, but whatever ``check`` raises."""
         if isinstance(action, Submit | Cancel | SetSwitch):
             self._check()
             BEFORE_SENDING.set(self._check)
+        began_ns = self._clock.monotonic_ns()
+        report = None
+        if isinstance(action, Cancel):
+            result = ANSWERED if await self._cancel(action) else FAILED
+        else:
+            report = await self._report(action)
+            result = result_of(report)
+        if self._counts is not None:
+            self._counts.note(action, result, self._clock.monotonic_ns() - began_ns)
+        return report
+
+    async def _report(self, action: Action) -> Report:
         if isinstance(action, Submit):
             return await self._submit(action)
         if isinstance(action, Query):
             return await self._query(action)
-        if isinstance(action, Cancel):
-            await self._cancel(action)
-            return None
         if isinstance(action, SetSwitch):
             return await self._set_switch(action)
         assert isinstance(action, Fetch), "there are no other actions"
@@ -176,12 +188,14 @@ class VenueRequests:
             return SwitchFailed(action, "no answer in time")
         return SwitchSet(action, none)
 
-    async def _cancel(self, action: Cancel) -> None:
+    async def _cancel(self, action: Cancel) -> bool:
+        """Tell whether the venue took it; the query that follows tells whether the order works."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._gateway(action.key.venue).cancel(action.key)
         except (VenueError, TimeoutError):
-            return  # the query that follows tells whether it still works
+            return False
+        return True
 
     async def _fetch(self, action: Fetch) -> Report:
         gateway = self._gateway(action.venue)

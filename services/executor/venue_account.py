@@ -61,7 +61,7 @@ class VenueAccount:
         self.since_ns = 0
         self.sweep_until_ns = 0
         self.read_again_ns = 0
-        self.fills_read_ns = 0
+        self.fills_read_ns = self.balances_asked_ns = 0
         self.pending: set[str] = set()
 
     @property
@@ -137,6 +137,7 @@ class VenueAccount:
                     FetchFunding(self.venue, self.derivatives, self.funding_since_ns, now_ns)
                 )
             else:
+                self.balances_asked_ns = now_ns
                 asked.append(FetchBalances(self.venue, self.listed))
         return asked
 
@@ -151,6 +152,11 @@ class VenueAccount:
             failures = self.failures.get(what, 0)
             self.due[what] = now_ns + min(RETRY_NS << min(failures, 10), RETRY_NS_MAX)
             self.failures[what] = failures + 1
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether executions are being read, or will be: one of before may be told then."""
+        return "fills" in self.due or "fills" in self.pending
 
     @property
     def read_until_ns(self) -> int:

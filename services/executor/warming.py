@@ -59,7 +59,8 @@ class PlanWarming:
         counts: Counter[str] = Counter()
         orders = WorkingOrders(state, markets, counts, 1)
         why_none = why_none_starts(state, TradingState.ACTIVE, "")
-        plans = PlanRunner(state, markets, orders, counts, 0, why_none_rests=lambda: "")
+        accounts = state, markets, orders, counts
+        plans = PlanRunner(*accounts, 0, why_none_rests=lambda: "", same_books={})
         stand_down = StandDown(state, counts, self._settings)
         entry = PlanEntry(state, self._intake, plans, stand_down, counts)
         entry.take(plan, False, why_none, now_ns, out)

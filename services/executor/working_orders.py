@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from services.executor.actions import (
     Cancel,
     Query,
@@ -40,7 +42,7 @@ from shared.domain.order import Anomaly, OrderLife, OrderNews
 from shared.engine import Step
 from shared.errors import Cause
 from shared.messages.control import Severity
-from shared.messages.execution import OrderStatus
+from shared.messages.execution import OrderPurpose, OrderStatus
 
 NOT_FOUND_TIMES: Final = 3
 NOT_FOUND_AFTER_END_NS: Final = 1_000_000_000
@@ -132,6 +134,7 @@ class WorkingOrders:
             reduce_only=trade.reduce_only,
             rest_until_ns=now_ns + trade.rest_ms * 1_000_000 if trade.rest_ms else 0,
             inverse_entry=plan.inverse_entry_of(terms.venue, terms.instrument),
+            price_arrival=trade.price_arrival,
         )
         self._state.orders[order_id] = order
         plan.orders.append(order_id)
@@ -143,15 +146,9 @@ class WorkingOrders:
         self, plan: PlanRecord, trade: OrderIntent, slot: tuple[int, int], now_ns: int, out: Step
     ) -> Submit:
         """Put an order on record and return what sends it, once the record is safe."""
-        order = self.record(plan, trade, slot, now_ns, out)
+        order = self.record(plan, _priced(trade, self._markets, now_ns), slot, now_ns, out)
         self._counts["orders_submitted"] += 1
-        request = OrderRequest(
-            client_order_id=order.client_order_id,
-            terms=order.terms,
-            purpose=order.purpose,
-            reduce_only=order.reduce_only,
-        )
-        return Submit(request, plan.ts_recv_ns)
+        return Submit(_request(order), plan.ts_recv_ns)
 
     def on_submitted(self, reply: Submitted, now_ns: int, out: Step) -> OrderRecord | None:
         """The venue answered the request with an order."""
@@ -328,6 +325,23 @@ class WorkingOrders:
             and asked_ns - sent_ns >= NOT_FOUND_AFTER_SENT_NS
         ):
             self._apply_news(order, OrderNews.NOT_SENT, "the venue has no such order", now_ns, out)
+
+
+def _request(order: OrderRecord) -> OrderRequest:
+    return OrderRequest(
+        client_order_id=order.client_order_id,
+        terms=order.terms,
+        purpose=order.purpose,
+        reduce_only=order.reduce_only,
+    )
+
+
+def _priced(trade: OrderIntent, markets: Markets, now_ns: int) -> OrderIntent:
+    """Return a leg that takes with the price that all of it would trade at now, if one is known."""
+    if trade.purpose is not OrderPurpose.LEG or trade.terms.rests:
+        return trade
+    price = markets.price_of(trade.terms, now_ns)
+    return trade if price is None else msgspec.structs.replace(trade, price_arrival=price)
 
 
 def _alert_anomalies(

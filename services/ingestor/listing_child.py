@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -95,10 +96,8 @@ async def read_in_child(jobs: Sequence[ListingJob]) -> AsyncIterator[ListingAnsw
         cause = "the reader failed: it said something that is no answer"
     finally:
         if child.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 child.kill()
-            except ProcessLookupError:
-                pass
         await _reaped(child)
         if not left:
             errors.cancel()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed as SocketClosed
 from websockets.exceptions import WebSocketException
 
@@ -22,6 +22,9 @@ from services.ingestor.engine.requests import (
 from shared.clock import Clock
 from shared.engine import Result
 from shared.websocket import CLOSE_TIMEOUT_S, open_websocket
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 SENDS_QUEUED_MAX = 1_000

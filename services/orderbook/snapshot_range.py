@@ -26,6 +26,8 @@ class SnapshotRange:
 
     def _take(self, room: tuple[float, float]) -> None:
         self.room = room
+        self._room_min = [REFRESH_SHARE * each if each < _INFINITY else -_INFINITY for each in room]
+        """Room of bids and of asks below which a snapshot is renewed."""
         self._is_whole = room[0] == room[1] == _INFINITY
 
     def refresh_due(self, book: Book, now_ns: int) -> bool:
@@ -40,7 +42,5 @@ class SnapshotRange:
         if self._is_whole or now_ns - self._asked_ns < REFRESH_PAUSE_NS:
             return False
         bid_room, ask_room = book.room()
-        first_bid, first_ask = self.room
-        return (bid_room < REFRESH_SHARE * first_bid and first_bid < _INFINITY) or (
-            ask_room < REFRESH_SHARE * first_ask and first_ask < _INFINITY
-        )
+        bid_room_min, ask_room_min = self._room_min
+        return bid_room < bid_room_min or ask_room < ask_room_min

@@ -11,7 +11,7 @@ from services.risk.reservations import Reservation, plan_id_of
 from services.risk.rounds import Round
 from shared.messages.arb import Opportunity
 from shared.messages.execution import ApprovedPlan, Denied, PlanLeg
-from shared.messages.terms import InventoryCost, Resting
+from shared.messages.terms import InventoryCost, Resting, Shrunk
 
 _MS = 1_000_000
 
@@ -61,7 +61,11 @@ def _resting_of(context: DecisionContext) -> Resting | None:
 
 
 def approved_plan(
-    found: Opportunity, held: Reservation, now_ns: int, inventory_cost: InventoryCost | None = None
+    found: Opportunity,
+    held: Reservation,
+    now_ns: int,
+    inventory_cost: InventoryCost | None = None,
+    shrunk: Shrunk | None = None,
 ) -> ApprovedPlan:
     """Return the plan that an opportunity became; ``held`` is reserved for it."""
     legs = []
@@ -97,6 +101,7 @@ def approved_plan(
         hedge_deadline_ms=held.hedge_deadline_ms,
         resting=held.resting,
         inventory_cost=inventory_cost,
+        shrunk=shrunk,
     )
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from services.risk.decision_context import DecisionContext, market_of
-from services.risk.exposure import ZERO
+from services.risk.exposure import ZERO, Ledger
 from services.risk.reasons import Denial, DenyReason, deny
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.quantities import base_of
@@ -41,7 +41,8 @@ def net_of_asset(context: DecisionContext) -> Denial | None:
         before = _worst(now, [flow.amount for flow in held if flow.asset == asset])
         after = _worst(now, [f.amount for f in (*held, *wanted) if f.asset == asset])
         if limit and after > limit and after > before:
-            return deny(DenyReason.ASSET_NET, asset=asset, net=after, max=limit)
+            denial = deny(DenyReason.ASSET_NET, asset=asset, net=after, max=limit)
+            return denial.with_room(limit - before, after - before)
     return None
 
 
@@ -52,11 +53,12 @@ def gross_of_asset(context: DecisionContext) -> Denial | None:
         limit = context.config.per_asset[asset].gross_max
         if not limit:
             continue
-        holdings = _holdings(context, asset)
+        holdings = holdings_of(context.ledger, asset)
         before = _gross(holdings, [flow for flow in held if flow.asset == asset])
         after = _gross(holdings, [f for f in (*held, *wanted) if f.asset == asset])
         if after > limit and after > before:
-            return deny(DenyReason.ASSET_GROSS, asset=asset, gross=after, max=limit)
+            denial = deny(DenyReason.ASSET_GROSS, asset=asset, gross=after, max=limit)
+            return denial.with_room(limit - before, after - before)
     return None
 
 
@@ -78,15 +80,20 @@ def _gross(holdings: dict[str, Decimal], flows: list[Flow]) -> Decimal:
     return total
 
 
-def _holdings(context: DecisionContext, asset: str) -> dict[str, Decimal]:
-    """Return the signed units held of an asset: of spot together, and of each derivative."""
-    ledger, holdings = context.ledger, {}
+def holdings_of(ledger: Ledger, asset: str) -> dict[str, Decimal]:
+    """Return the signed units held of an asset: of spot together, and of each derivative.
+
+    Inverse contracts are the coins that they were worth at the last fill. In the exposure of the
+    asset they are those of their entry, so that much is taken from it for what is spot.
+    """
+    holdings: dict[str, Decimal] = {}
     derivatives = ZERO
     for key, position in ledger.positions.items():
         market = market_of(key)
         if market.base == asset and not market.is_spot and position:
             holdings[key] = base_of(market.book[1], position, ledger.prices[key])
-            derivatives += holdings[key]
+            held = ledger.books.holdings.get(key) if market.is_inverse else None
+            derivatives += position if held is None else -held.cost
     holdings[SPOT] = ledger.exposure.get(asset, ZERO) - derivatives
     return holdings
 

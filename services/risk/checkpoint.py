@@ -54,6 +54,7 @@ class Decided(msgspec.Struct, kw_only=True):
     there, so a program of that time refuses this rather than start with an empty one. ``approved``
     are the opportunities approved since that ledger was saved, oldest first. ``equity`` is by quote
     asset what it was when last worked out: prices move it too often to save the ledger each time.
+    ``above_soft`` is what is above its soft limit and not worked off yet.
     """
 
     version: int = VERSION
@@ -62,6 +63,7 @@ class Decided(msgspec.Struct, kw_only=True):
     approved: list[str]
     trading: TradingMemory
     equity: dict[str, Worth] = {}
+    above_soft: dict[str, str] = {}
 
 
 class Numbered(msgspec.Struct, kw_only=True):
@@ -150,6 +152,7 @@ class CheckpointWriter:
             approved=list(self._approved),
             trading=state.trading,
             equity=last_worked_out(ledger.equity),
+            above_soft=ledger.above_soft,
         )
         saved[DECIDED] = _ENCODER.encode(decided)
         self._decided_touched = self._ledger_touched = False
@@ -222,6 +225,7 @@ def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
         remember_plan(ledger.approved, opportunity_id)
     for quote in decided.equity.keys() & ledger.equity.keys():
         ledger.equity[quote].now, ledger.equity[quote].realized = decided.equity[quote]
+    ledger.above_soft.update(decided.above_soft)
     return RiskState(ledger=ledger, trading=decided.trading), settled.number
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from services.risk.exposure import ZERO, Ledger
 from services.risk.reservations import ReservedLeg, reserve_leg
 from services.risk.rounds import Round
-from shared.config_sections import RiskConfig
+from shared.config_limits import RiskConfig
 from shared.domain.accounting import holding_place
 from shared.domain.asset_paths import ONE, Stake, flow_of, stake_of
 from shared.domain.depth import is_size
@@ -126,10 +126,11 @@ class LegContext:
 class DecisionContext:
     """An opportunity and everything it is judged by. ``venues`` are those that may be traded,
     ``venues_down`` what of them the executor sends nothing to, with its reason. ``directional_max``
-    is what its strategy may hold by single legs, in quote units. ``config`` are the limits in its
-    quote asset, where ``has_limits``. ``wants_sequence``, ``wants_resting`` and
-    ``hedge_deadline_ms`` are what its strategy asks for its plans, ``maintenance`` the windows of
-    venues that have some, ``inventory`` what venues should hold, where that is kept to.
+    is what its strategy may hold by single legs, ``strategy_max`` in all (0: any), in quote units.
+    ``config`` are the limits in its quote asset, where ``has_limits``. ``wants_sequence``,
+    ``wants_resting`` and ``hedge_deadline_ms`` are what its strategy asks for its plans,
+    ``maintenance`` the windows of venues that have some, ``same_books`` those that are further
+    accounts at another one, ``inventory`` what they should hold, where that is kept to.
 
     What stands below ``rules`` is there after ``look_up_legs``: the legs, and what they would
     reserve; the notional at stake if only the dearer side trades; the base units that they
@@ -152,11 +153,13 @@ class DecisionContext:
     views: Mapping[MarketKey, DepthView]
     rules: Mapping[MarketKey, InstrumentRules]
     directional_max: Decimal = ZERO
+    strategy_max: Decimal = ZERO
     has_limits: bool = True
     wants_sequence: bool = False
     wants_resting: bool = False
     hedge_deadline_ms: int = 0
     maintenance: Mapping[str, Sequence[Window]] = field(default_factory=dict)
+    same_books: Mapping[str, str] = field(default_factory=dict)
     inventory: InventoryLimits | None = None
     legs: list[LegContext] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)

@@ -4,20 +4,18 @@ Pure and recoverable: everything that must survive a kill is in one structure th
 saves in two parts, in the same transaction as the plan that was approved. Market data is not in it:
 views and rules are repeated on the bus. A repeated event changes nothing the second time.
 
-A plan is never shrunk to fit a limit or a balance: it is denied, and the scanner's next look at the
-books, with its own cap, is the place to find a smaller one.
+A plan beyond a limit on its size is made smaller where that helps (``shrink.py``), or denied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any, get_args
 
+from services.risk.balance_moves import BalanceMoves
 from services.risk.border import (
     in_order,
     late_funding_alerts,
-    reduced_alerts,
     unowned_end_alert,
     unowned_fill_text,
     unowned_order_alert,
@@ -32,21 +30,25 @@ from services.risk.checkpoint import (
 )
 from services.risk.decider import Decider
 from services.risk.exposure import DAY_NS, Ledger
+from services.risk.halt_causes import HaltCause
 from services.risk.inventory_limits import inventory_limits
 from services.risk.losses import LossWatch
 from services.risk.market import LatestBooks
+from services.risk.reduce import Reducer
 from services.risk.report import ledger_gauges, risk_report
 from services.risk.restated import apply_restated
 from services.risk.round_reports import RoundReports, end_round
 from services.risk.stops import RoundStops
 from services.risk.trading import TradingControl, TradingStatus
-from services.risk.unowned import held_by_none, opened_text
-from shared.config_sections import Config, RiskConfig, VenueConfig
+from services.risk.unowned import alerts_of_reduction, held_by_none
+from shared.config_limits import RiskConfig
+from shared.config_sections import Config, VenueConfig
 from shared.domain.instrument import MarketKey, split_instrument
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.ledger import LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
 from shared.messages.arb import Opportunity, Signal
+from shared.messages.balances import BalanceMoved
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command
 from shared.messages.execution import (
@@ -74,7 +76,8 @@ _COUNTERS = (
 )
 _QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent, Signal))
 """Messages that do not bear on the trading state, or whose handler publishes it itself."""
-_OfAccount = BalanceReport | FundingPaid | FundingKnown | FillRestated
+_Told = BalanceReport | FundingPaid | FundingKnown | FillRestated
+_OfAccount = _Told | BalanceMoved
 _ORDERING = frozenset((Fill, BalanceReport, PlanDone, ExecutorReady))
 """Messages whose times are compared with one another."""
 
@@ -94,7 +97,9 @@ class RiskEngine:
         self._quotes, self._assets = _assets_of(traded)
         self._state, self._writer, self._market = RiskState(), CheckpointWriter(), LatestBooks()
         self._loss_watch = LossWatch(config.risk, self._market, self._writer)
+        self._moves = BalanceMoves(self._market, config.risk)
         self._stops = RoundStops(self._market, config.risk.book_age_ms_max)
+        self._reducer = Reducer(config, self._market, self._writer)
         self._reports = RoundReports(self._stops, self._venues, inventory_limits(config))
         self._has_started, self._ts_report_ns = False, 0
         self.take_ledger(opened)
@@ -122,10 +127,7 @@ class RiskEngine:
     def on_message(
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
     ) -> Step:
-        """Take one message of any input; return decisions, state changes and alerts.
-
-        A redelivered one needs no care here: whatever was taken in before changes nothing.
-        """
+        """Take one message, return what follows; what was taken in before changes nothing again."""
         if (handler := self._handlers.get(type(message))) is None:
             return NOTHING
         if type(message) in _ORDERING:
@@ -143,15 +145,17 @@ class RiskEngine:
         lost = self._start(now_ns)
         self._ts_report_ns = now_ns + REPORT_INTERVAL_NS
         self._roll_day(now_ns)
-        self._loss_watch.look(self._state.ledger, now_ns)
+        ledger = self._state.ledger
+        self._loss_watch.look(ledger, now_ns)
         out = lost + self._control.find_overdue(now_ns) + self._control.find_losses(now_ns)
-        if out:
-            self._writer.touch_decided()
+        out += self._moves.judge_unpriced(ledger, self._control, now_ns)
+        if out or ledger.unpriced:
+            self._writer.touch_ledger()
         out += self._close_at_stops(now_ns, None)
+        out += self._reducer.work_off(ledger, self._control, now_ns, self._on_opportunity)
         changed = self._state_if_changed(self._control.now(now_ns), now_ns)
         out += changed or [self._control.state_message(now_ns)]
-        ledger, views = self._state.ledger, self._market.views.values()
-        told = risk_report(ledger, self._control, views, now_ns)
+        told = risk_report(ledger, self._control, self._market.closing_price(), now_ns)
         return Step(messages=[*out, told, *self._reports.all(ledger, now_ns)])
 
     def next_deadline_ns(self) -> int | None:
@@ -162,7 +166,7 @@ class RiskEngine:
     def counters(self) -> Mapping[str, int]:
         """Return totals; ``plans_denied_<REASON>`` splits ``plans_denied``."""
         counted = {**self._market.counters, **self.decider.counters(), **self._stops.counters}
-        return {**self._counters, **counted}
+        return {**self._counters, **counted, **self._reducer.counters}
 
     def gauges(self) -> Mapping[str, float]:
         """Return plans in flight, and the notional that they reserve by quote asset."""
@@ -291,24 +295,22 @@ class RiskEngine:
             self._counters["fills_unowned"] += 1
             self._writer.touch_decided()
             subject = ledger.plan_of_ours(fill.plan_id)
-            return [self._control.on_unowned(unowned_fill_text(fill, why), now_ns, subject)]
+            text = unowned_fill_text(fill, why)
+            return [self._control.trip(HaltCause.FILL_UNOWNED, text, now_ns, subject)]
         if not ledger.apply_fill(fill):
             self._counters["duplicates"] += 1
             return []
         self._counters["fills"] += 1
         self._writer.touch_ledger()
-        return _alerts_of_reduction(ledger, fill, before, self._control, now_ns)
+        return alerts_of_reduction(ledger, fill, before, self._control, now_ns)
 
     def _on_account(self, told: _OfAccount, now_ns: int) -> list[Message]:
-        if told.venue in self._venues:
-            self._writer.touch_ledger()
-            if isinstance(told, BalanceReport):
-                self._state.ledger.apply_balances(told, self._assets)
-            elif isinstance(told, FillRestated):
-                apply_restated(self._state.ledger, told)
-            elif self._state.ledger.apply_funding(told):
-                return late_funding_alerts(told, self._state.ledger, now_ns)
-        return []
+        if told.venue not in self._venues:
+            return []
+        self._writer.touch_ledger()
+        if isinstance(told, BalanceMoved):
+            return self._moves.take(told, self._state.ledger, self._control, now_ns)
+        return _take_in(told, self._state.ledger, self._assets, now_ns)
 
     def _on_executor_ready(self, ready: ExecutorReady, now_ns: int) -> list[Message]:
         self._control.on_executor_ready(ready)
@@ -329,6 +331,7 @@ class RiskEngine:
         self._loss_watch.look(ledger, now_ns)
         out = self._control.on_plan_done(done, now_ns, held, unowned)
         out += self._loss_watch.count(ledger, done, now_ns)
+        out += self._reducer.work_off(ledger, self._control, now_ns, self._on_opportunity)
         return [*out, *unreserved_end_alerts(done, held, now_ns)]
 
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:
@@ -337,25 +340,23 @@ class RiskEngine:
         return self._control.on_command(command, now_ns)
 
 
+def _take_in(told: _Told, ledger: Ledger, assets: frozenset[str], now_ns: int) -> list[Message]:
+    """Take in what is told of an account, and return the alerts about it."""
+    if isinstance(told, BalanceReport):
+        ledger.apply_balances(told, assets)
+    elif isinstance(told, FillRestated):
+        apply_restated(ledger, told)
+    elif ledger.apply_funding(told):
+        return late_funding_alerts(told, ledger, now_ns)
+    return []
+
+
 def _put_on_record(ledger: Ledger, event: OrderEvent, config: RiskConfig) -> bool:
     """Take an order on record, and count it where orders are limited; False where it was there."""
     is_new = ledger.orders.announce(event)
     if is_new and config.orders_per_minute_max:
         ledger.order_rates.count(event.venue, event.ts_ns)
     return is_new
-
-
-def _alerts_of_reduction(
-    ledger: Ledger, fill: Fill, before: Decimal, control: TradingControl, now_ns: int
-) -> list[Message]:
-    """Alert for a fill that the venue made; halt if it opened what nobody closes.
-
-    ``before`` it no round held so much of what we held there, signed.
-    """
-    out = reduced_alerts(fill, ledger.rounds.touched, now_ns)
-    if opened := opened_text(fill, before, held_by_none(ledger, fill)):
-        out.append(control.on_position_unowned(opened, now_ns))
-    return out
 
 
 def _assets_of(traded: Mapping[str, VenueConfig]) -> tuple[list[str], frozenset[str]]:
@@ -377,12 +378,17 @@ def _control_of(
 
 def on_ledger(engine: RiskEngine, owner: Mapping[str, str], instance: str) -> LedgerEngine:
     """Let an engine keep the ledger and renew its marks."""
+
+    def note_look(asked_ns: int) -> None:
+        engine._control.note_look(asked_ns)  # a start makes another one
+
     return LedgerEngine(
         engine,
         LedgerOpening("risk", owner, instance),
         ledger_id_of=ledger_id_of,
         command_ns=lambda: engine.state.trading.command_ns,
         only_keeps=lambda view: engine._stops.leaves(view, engine.ledger),
+        on_look=note_look,
     )
 
 

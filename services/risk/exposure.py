@@ -52,7 +52,7 @@ FILLS_REMEMBERED_MAX = 512
 """Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
 is never this late; the bound keeps the ledger, saved with every fill, at a few KB."""
 PAYMENTS_REMEMBERED_MAX = 128
-"""Funding payments known by their id."""
+"""Funding payments, and moves of balances, known by their id."""
 PLANS_REMEMBERED_MAX = 128
 """Ended plans and approved opportunities known by their id."""
 BALANCE_LAG_NS = 1_000_000_000
@@ -63,10 +63,11 @@ ZERO, ONE = Decimal(0), Decimal(1)
 
 
 class VenueBalance(msgspec.Struct, kw_only=True):
-    """Free balances as last reported, and what was spent since then."""
+    """Balances as last reported: free, and ``used`` by orders and as margin."""
 
     ts_ns: int
     free: dict[str, Decimal]
+    used: dict[str, Decimal] = {}
 
 
 class Settling(msgspec.Struct, kw_only=True):
@@ -83,10 +84,14 @@ class Ledger(InFlight, kw_only=True, dict=True):
     was realized per quote asset before ``day`` began. ``orders`` are those that fills
     may belong to. ``plans_ended`` says whether each left nothing over. ``strategies`` are the same
     fills, booked to whose they are, ``rounds`` those of rounds, booked to each.
-    ``payments_seen`` are funding payments that were booked, ``funding`` says by venue how far they
-    are known. ``equity`` is by quote asset what it all came to when that was last worked out,
-    ``streaks`` are the losses in a row of strategies. ``flattens`` holds from FLATTEN to RESUME.
-    ``order_rates`` are counted where there is a limit on them.
+    ``payments_seen`` are payments and moves of balances that were booked, ``funding`` says by venue
+    how far payments are known. ``equity`` is by quote asset what it all came to when worked
+    out last, ``streaks`` are the losses in a row of strategies. ``flattens`` holds from FLATTEN to
+    RESUME. ``order_rates`` are counted where there is a limit on them. ``transfers_accepted`` are
+    those of ``books`` when ``day`` began or an operator last resumed, or more by what came in since
+    and stayed; ``came_in`` is what may not stay: since when, and what transfers come to with it;
+    ``unpriced`` says where something was lost that nothing has priced yet, ``unpriced_starts`` how
+    many processes have waited for that.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -108,25 +113,25 @@ class Ledger(InFlight, kw_only=True, dict=True):
     streaks: Streaks = msgspec.field(default_factory=Streaks)
     flattens: bool = False
     order_rates: OrderRates = msgspec.field(default_factory=OrderRates)
+    transfers_accepted: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    came_in: dict[str, tuple[int, Decimal]] = msgspec.field(default_factory=dict)
+    unpriced: dict[str, bool] = msgspec.field(default_factory=dict)
+    unpriced_starts: dict[str, int] = msgspec.field(default_factory=dict)
 
     @cached_property
     def valued(self) -> dict[str, Valued]:
         """The open result by quote asset as it was last worked out; not saved."""
         return {}
 
+    @cached_property
+    def above_soft(self) -> dict[str, str]:
+        """What is above its soft limit and not worked off yet, in words; saved apart."""
+        return {}
+
     @property
     def rounds_in_flight(self) -> dict[str, Intent]:
         """What the plans in flight do to their rounds, by ``strategy|round``."""
         return {h.round_key: h.intent for h in self.reservations.values() if h.round_id}
-
-    @property
-    def has_open_rounds(self) -> bool:
-        """Whether any round is not closed."""
-        in_flight = self.rounds_in_flight
-        return any(
-            each.state(in_flight.get(key)) is not RoundState.CLOSED
-            for key, each in self.rounds.rounds.items()
-        )
 
     def round_state(self, strategy: str, round_id: str) -> RoundState | None:
         """Return the state of a round, ``None`` where it is not known."""
@@ -275,7 +280,8 @@ class Ledger(InFlight, kw_only=True, dict=True):
         if known is not None and report.ts_ns < known.ts_ns:
             return
         free = {name: b.free for name, b in sorted(report.balances.items()) if name in assets}
-        self.balances[report.venue] = VenueBalance(ts_ns=report.ts_ns, free=free)
+        used = {name: report.balances[name].used for name in free if report.balances[name].used}
+        self.balances[report.venue] = VenueBalance(ts_ns=report.ts_ns, free=free, used=used)
         of_venue = self.settling.get(report.venue, {})
         for asset in [a for a, spent in of_venue.items() if _shows(report.ts_ns, spent.ts_ns)]:
             del of_venue[asset]
@@ -300,11 +306,11 @@ class Ledger(InFlight, kw_only=True, dict=True):
         if now_ns // DAY_NS <= self.day:
             return False
         self.day = now_ns // DAY_NS
-        self.realized_at_midnight = {
-            quote: result.realized for quote, result in self.books.results.items()
-        }
+        self.realized_at_midnight = {q: each.realized for q, each in self.books.results.items()}
         for each in self.equity.values():
             each.day = each.now
+        waiting = {key: self.transfers_accepted.get(key, ZERO) for key in self.unpriced}
+        self.transfers_accepted = self.books.transfers | waiting
         return True
 
     def available(self, venue: str, asset: str) -> Decimal | None:
@@ -336,6 +342,15 @@ class Ledger(InFlight, kw_only=True, dict=True):
     def has_unknown_fees(self) -> bool:
         """Tell whether the venue still owes us the fee of a remembered fill."""
         return not all(self.fills_seen.values())
+
+
+def has_open_rounds(ledger: Ledger) -> bool:
+    """Tell whether any round is not closed."""
+    in_flight = ledger.rounds_in_flight
+    return any(
+        each.state(in_flight.get(key)) is not RoundState.CLOSED
+        for key, each in ledger.rounds.rounds.items()
+    )
 
 
 def note_prices(ledger: Ledger, done: Execution) -> None:

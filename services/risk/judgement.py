@@ -7,9 +7,11 @@ from typing import Final
 
 from services.risk import (
     asset_limits,
+    exposure_limits,
     inventory_limits,
     limits,
     loss_limits,
+    margin_limits,
     path_limits,
     portfolio_limits,
     price_limits,
@@ -20,7 +22,7 @@ from services.risk import (
 )
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial
-from shared.config_sections import RiskConfig
+from shared.config_limits import RiskConfig
 from shared.messages.rounds import Intent
 
 Rule = Callable[[DecisionContext], Denial | None]
@@ -53,9 +55,12 @@ INSTANT_RULES: tuple[Rule, ...] = (
     limits.instrument_notional,
     limits.venue_notional,
     limits.total_notional,
+    exposure_limits.net_notional,
+    exposure_limits.strategy_notional,
     asset_limits.net_of_asset,
     asset_limits.gross_of_asset,
     venue_limits.order_rate,
+    exposure_limits.open_orders,
     limits.plans_in_flight,
     resting_limits.resting_orders,
     resting_limits.self_trade,
@@ -65,6 +70,8 @@ INSTANT_RULES: tuple[Rule, ...] = (
     loss_limits.drawdown,
     loss_limits.losing_streak,
     limits.balances,
+    margin_limits.leverage,
+    margin_limits.liquidation,
     inventory_limits.inventory,
     limits.opens_no_position,
     limits.loss_cap,
@@ -84,9 +91,12 @@ PATH_RULES: tuple[Rule, ...] = (
     limits.instrument_notional,
     limits.venue_notional,
     limits.total_notional,
+    exposure_limits.net_notional,
+    exposure_limits.strategy_notional,
     asset_limits.net_of_asset,
     asset_limits.gross_of_asset,
     venue_limits.order_rate,
+    exposure_limits.open_orders,
     limits.plans_in_flight,
     resting_limits.self_trade,
     loss_limits.equity_known,
@@ -95,6 +105,8 @@ PATH_RULES: tuple[Rule, ...] = (
     loss_limits.drawdown,
     loss_limits.losing_streak,
     limits.balances,
+    margin_limits.leverage,
+    margin_limits.liquidation,
     inventory_limits.inventory,
     path_limits.loss_cap,
 )
@@ -116,9 +128,12 @@ OPEN_RULES: tuple[Rule, ...] = (
     limits.instrument_notional,
     limits.venue_notional,
     limits.total_notional,
+    exposure_limits.net_notional,
+    exposure_limits.strategy_notional,
     asset_limits.net_of_asset,
     asset_limits.gross_of_asset,
     venue_limits.order_rate,
+    exposure_limits.open_orders,
     round_limits.directional_budget,
     limits.plans_in_flight,
     resting_limits.self_trade,
@@ -128,6 +143,8 @@ OPEN_RULES: tuple[Rule, ...] = (
     loss_limits.drawdown,
     loss_limits.losing_streak,
     limits.balances,
+    margin_limits.leverage,
+    margin_limits.liquidation,
     limits.loss_cap,
     round_limits.opening_cost,
 )
@@ -152,6 +169,10 @@ ASKED_WHERE_SET: Final[Mapping[Rule, str]] = {
     price_limits.price_band: "price_band_bps_max",
     price_limits.depeg: "depeg_bps_max",
     portfolio_limits.portfolio_share: "plan_portfolio_bps_max",
+    exposure_limits.net_notional: "net_notional_max",
+    exposure_limits.open_orders: "open_orders_max",
+    margin_limits.leverage: "leverage_max",
+    margin_limits.liquidation: "liquidation_bps_min",
     asset_limits.net_of_asset: "per_asset",
     asset_limits.gross_of_asset: "per_asset",
     loss_limits.rolling_loss: "rolling_loss_max",
@@ -170,10 +191,16 @@ class RuleBook:
         limits: Those of every quote asset.
         has_maintenance: Whether any venue has windows of maintenance.
         has_inventory: Whether what venues should hold is kept to.
+        has_strategy_limits: Whether any strategy has a limit on all that it holds.
     """
 
     def __init__(
-        self, limits: Iterable[RiskConfig], *, has_maintenance: bool, has_inventory: bool
+        self,
+        limits: Iterable[RiskConfig],
+        *,
+        has_maintenance: bool,
+        has_inventory: bool,
+        has_strategy_limits: bool,
     ) -> None:
         every = list(limits)
         unset = {
@@ -185,6 +212,8 @@ class RuleBook:
             unset.add(venue_limits.maintenance)
         if not has_inventory:
             unset.add(inventory_limits.inventory)
+        if not has_strategy_limits:
+            unset.add(exposure_limits.strategy_notional)
         self._of_paths = tuple(rule for rule in PATH_RULES if rule not in unset)
         self._by_intent = {
             intent: tuple(rule for rule in rules if rule not in unset)

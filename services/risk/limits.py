@@ -262,14 +262,16 @@ def hedged(context: DecisionContext) -> Denial | None:
 
 def order_notional(context: DecisionContext) -> Denial | None:
     """No single order above the limit."""
-    limit = context.config.order_notional_max
+    limit, largest = context.config.order_notional_max, ZERO
     for leg in context.reserved:
         notional = leg.notional
         if context.values:
             notional *= context.value_of(split_instrument(leg.terms.instrument).quote)
-        if notional > limit:
-            return deny(DenyReason.ORDER_NOTIONAL, notional=notional, max=limit)
-    return None
+        largest = max(largest, notional)
+    if largest <= limit:
+        return None
+    denial = deny(DenyReason.ORDER_NOTIONAL, notional=largest, max=limit)
+    return denial.with_room(limit, largest)
 
 
 def instrument_notional(context: DecisionContext) -> Denial | None:
@@ -277,9 +279,13 @@ def instrument_notional(context: DecisionContext) -> Denial | None:
     limit = context.config.instrument_notional_max
     for leg in context.legs:
         after = worst_with_plan(context, leg.market)
-        if after > limit and after > worst_notional(context, leg.market):
+        if after <= limit:
+            continue
+        before = worst_notional(context, leg.market)
+        if after > before:
             book = leg.market.text
-            return deny(DenyReason.INSTRUMENT_NOTIONAL, book=book, notional=after, max=limit)
+            denial = deny(DenyReason.INSTRUMENT_NOTIONAL, book=book, notional=after, max=limit)
+            return denial.with_room(limit - before, after - before)
     return None
 
 
@@ -295,8 +301,10 @@ def venue_notional(context: DecisionContext) -> Denial | None:
             after += worst_with_plan(context, market)
         if after <= limit:
             continue
-        if after > sum([worst_notional(context, market) for market in markets], ZERO):
-            return deny(DenyReason.VENUE_NOTIONAL, venue=venue, notional=after, max=limit)
+        before = sum([worst_notional(context, market) for market in markets], ZERO)
+        if after > before:
+            denial = deny(DenyReason.VENUE_NOTIONAL, venue=venue, notional=after, max=limit)
+            return denial.with_room(limit - before, after - before)
     return None
 
 
@@ -306,13 +314,14 @@ def total_notional(context: DecisionContext) -> Denial | None:
     reserved = context.ledger.reserved_notional(context.opportunity.quote)
     after = open_notional + reserved + context.notional
     if after > limit:
-        return deny(
+        denial = deny(
             DenyReason.TOTAL_NOTIONAL,
             notional=after,
             open=open_notional,
             reserved=reserved,
             max=limit,
         )
+        return denial.with_room(limit - open_notional - reserved, context.notional)
     return None
 
 
@@ -350,9 +359,10 @@ def balances(context: DecisionContext) -> Denial | None:
         if available is None:
             return deny(DenyReason.BALANCE_UNKNOWN, venue=venue, asset=asset)
         if amount > available:
-            return deny(
+            denial = deny(
                 DenyReason.BALANCE, venue=venue, asset=asset, needs=amount, available=available
             )
+            return denial.with_room(available, amount)
     return None
 
 

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from services.risk.equity import Equity
 from services.risk.exposure import ZERO, Ledger
-from services.risk.reasons import HaltCause
-from shared.config_sections import RiskConfig
+from services.risk.halt_causes import HaltCause
+from shared.config_limits import RiskConfig
 
 LASTS_NS: Final = 500_000_000
 """A loss that open positions would bring must be seen so long: books are thin for moments."""

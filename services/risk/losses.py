@@ -8,9 +8,8 @@ from services.risk.equity import Marks, Valued, last_worked_out, move_equity
 from services.risk.exposure import ZERO, Ledger
 from services.risk.market import LatestBooks
 from services.risk.trading import alert
-from shared.config_sections import RiskConfig
+from shared.config_limits import RiskConfig
 from shared.domain.accounting import Position, holding_place
-from shared.domain.valuation import closing_prices
 from shared.messages.base import Message
 from shared.messages.control import Severity
 from shared.messages.execution import PlanDone
@@ -32,7 +31,7 @@ class LossWatch:
     def look(self, ledger: Ledger, now_ns: int) -> None:
         """Work out what each quote asset has come to."""
         views = self._market.views.values()
-        positions = ledger.books.positions(closing_prices(views))
+        positions = ledger.books.positions(self._market.closing_price())
         is_small = self._market.is_dust(ledger.prices)
 
         def is_dust(position: Position) -> bool:

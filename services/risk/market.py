@@ -7,8 +7,10 @@ from decimal import Decimal
 from typing import TypeVar
 
 from services.risk.rounds import IsDust
+from shared.domain.accounting import ClosingPrice
 from shared.domain.instrument import MarketKey
 from shared.domain.rounding import is_enough, qty_accepted
+from shared.domain.valuation import closing_prices
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rules import InstrumentRules
 
@@ -25,9 +27,11 @@ class LatestBooks:
         self.views: dict[MarketKey, DepthView] = {}
         self.rules: dict[MarketKey, InstrumentRules] = {}
         self.counters = {"books_refused": 0, "rules_refused": 0}
+        self._price: ClosingPrice | None = None
 
     def on_view(self, view: DepthView) -> None:
         """Take the newest view of a book."""
+        self._price = None
         _follow(self.views, (view.venue, view.instrument), view, self.counters, "books_refused")
 
     def on_rules(self, info: InstrumentInfo) -> None:
@@ -35,6 +39,12 @@ class LatestBooks:
         rules = info.rules
         key = (rules.venue, rules.instrument)
         _follow(self.rules, key, rules, self.counters, "rules_refused")
+
+    def closing_price(self) -> ClosingPrice:
+        """Return what prices holdings on the views of now: the same until another view comes."""
+        if self._price is None:
+            self._price = closing_prices(self.views.values())
+        return self._price
 
     def is_dust(self, prices: Mapping[str, Decimal]) -> IsDust:
         """Return what tells whether a quantity is too small to trade; unknown rules: it is not.

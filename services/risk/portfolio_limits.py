@@ -26,12 +26,13 @@ def portfolio_share(context: DecisionContext) -> Denial | None:
         return None
     portfolio = _portfolio(context)
     if context.notional * BPS > portfolio * exact(limit_bps):
-        return deny(
+        denial = deny(
             DenyReason.PORTFOLIO_SHARE,
             notional=context.notional,
             portfolio=portfolio,
             max_bps=limit_bps,
         )
+        return denial.with_room(portfolio * exact(limit_bps) / BPS, context.notional)
     return None
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial, DenyReason, deny
-from shared.config_sections import DOLLARS
+from shared.config_limits import DOLLARS
 from shared.domain.depth import is_size
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial, DenyReason, deny
-from shared.config_sections import RiskConfig
+from shared.config_limits import RiskConfig
 from shared.messages.rounds import Intent
 
 

@@ -1,25 +1,15 @@
-"""The codes of risk's denials and halts, each explained once. Pure.
+"""The codes of risk's denials, each explained once. Pure.
 
 ``docs/denials.md`` is generated from the texts here; a test keeps the two equal.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import NamedTuple, Self
+from decimal import ROUND_CEILING, Context, Decimal
+from typing import Final, NamedTuple
 
-
-class ExplainedCode(StrEnum):
-    """Codes that carry an explanation."""
-
-    explanation: str
-
-    def __new__(cls, code: str, explanation: str) -> Self:
-        """Make a member that is its code and carries its explanation."""
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.explanation = explanation
-        return member
+from services.risk.explained_code import ExplainedCode
+from services.risk.halt_causes import HaltCause
 
 
 class DenyReason(ExplainedCode):  # tidy-ok: a table, one row a code
@@ -157,11 +147,27 @@ class DenyReason(ExplainedCode):  # tidy-ok: a table, one row a code
         "Open exposure and all reservations in the quote asset would exceed "
         "`risk.total_notional_max`.",
     )
+    NET_NOTIONAL = (
+        "NET_NOTIONAL",
+        "The unhedged exposure of all assets, long and short added up, with one side of all plans "
+        "in flight and of this one, would exceed `risk.net_notional_max`. Rounds are closed all "
+        "the same.",
+    )
+    STRATEGY_NOTIONAL = (
+        "STRATEGY_NOTIONAL",
+        "What the strategy holds in rounds and has in flight, with this plan, would exceed its "
+        "`notional_max` in `[[strategies]]`. Rounds are closed all the same.",
+    )
     ORDER_RATE = (
         "ORDER_RATE",
         "More than `risk.orders_per_minute_max` orders would go to a leg's venue within a minute: "
         "those put on record, those of plans that are about to start, and this plan's. Rounds are "
         "closed and plans evened out all the same, and those orders count.",
+    )
+    OPEN_ORDERS = (
+        "OPEN_ORDERS",
+        "The legs of plans in flight at a leg's venue, with this plan's, could have more orders "
+        "open there than `risk.open_orders_max`. Rounds are closed all the same.",
     )
     ASSET_NET = (
         "ASSET_NET",
@@ -225,6 +231,18 @@ class DenyReason(ExplainedCode):  # tidy-ok: a table, one row a code
     BALANCE = (
         "BALANCE",
         "The asset that a leg spends is not sufficient after what is reserved already.",
+    )
+    LEVERAGE = (
+        "LEVERAGE",
+        "The derivatives of a leg's venue that settle in one asset would be worth more than "
+        "`risk.leverage_max` times the account's balance of that asset there, or that balance, or "
+        "the price of the coin, is not known. Rounds are closed all the same.",
+    )
+    LIQUIDATION = (
+        "LIQUIDATION",
+        "If prices moved against all derivatives that LEVERAGE counts, the venue would liquidate "
+        "them after a move of less than `risk.liquidation_bps_min`, at a maintenance margin of "
+        "`risk.maintenance_margin_bps`; unknown as for LEVERAGE. Rounds are closed all the same.",
     )
     INVENTORY_UNKNOWN = (
         "INVENTORY_UNKNOWN",
@@ -293,73 +311,44 @@ class DenyReason(ExplainedCode):  # tidy-ok: a table, one row a code
     )
 
 
-class HaltCause(ExplainedCode):
-    """Why the trading state is HALTED."""
+SHRINKING: Final = (
+    DenyReason.ORDER_NOTIONAL,
+    DenyReason.PORTFOLIO_SHARE,
+    DenyReason.INSTRUMENT_NOTIONAL,
+    DenyReason.VENUE_NOTIONAL,
+    DenyReason.TOTAL_NOTIONAL,
+    DenyReason.NET_NOTIONAL,
+    DenyReason.STRATEGY_NOTIONAL,
+    DenyReason.ASSET_NET,
+    DenyReason.ASSET_GROSS,
+    DenyReason.DIRECTIONAL_BUDGET,
+    DenyReason.BALANCE,
+)
+"""The limits on size: a plan beyond one is made smaller where that helps (``shrink.py``)."""
 
-    STARTING = (
-        "STARTING",
-        "Recovery is not finished: the executor is not ready or balances are unknown. Ends by "
-        "itself.",
-    )
-    WAITING = (
-        "WAITING",
-        "The executor, ready before, is silent or not ready. Ends by itself.",
-    )
-    OPERATOR = ("OPERATOR", "HALT or FLATTEN of an operator. Ends by RESUME.")
-    NOT_STARTED = (
-        "NOT_STARTED",
-        "`risk.start_active` is false: each start needs a RESUME.",
-    )
-    DAILY_LOSS = (
-        "DAILY_LOSS",
-        "Today's loss, fees, funding and open positions at executable prices included, exceeds "
-        "`risk.daily_loss_max`. RESUME is refused until the next UTC day, a higher limit or better "
-        "prices. While rounds are open the state is REDUCING instead, so that they can be closed.",
-    )
-    ROLLING_LOSS = (
-        "ROLLING_LOSS",
-        "The loss of the last 24 hours exceeds `risk.rolling_loss_max`; else as DAILY_LOSS.",
-    )
-    DRAWDOWN = (
-        "DRAWDOWN",
-        "Equity is further below its peak than `risk.drawdown_max`. Ends by RESUME, from which the "
-        "peak is counted anew. While rounds are open the state is REDUCING instead.",
-    )
-    PLAN_FAILED = (
-        "PLAN_FAILED",
-        "A plan left exposure that could be neither hedged nor unwound. Ends by RESUME: the "
-        "operator confirms that it was dealt with.",
-    )
-    DATA_LOST = (
-        "DATA_LOST",
-        "Redis lost data (emptied, an older copy, a checkpoint gone): halts, positions, results or "
-        "limits may be missing. Ends by RESUME: the operator has compared with the venues.",
-    )
-    FILL_UNOWNED = (
-        "FILL_UNOWNED",
-        "A fill was reported that belongs to no announced order, disagrees with it, or is more "
-        "than it has left. It is not booked, so exposure may be wrong. Ends by RESUME: the "
-        "operator has compared with the venues.",
-    )
-    POSITION_UNOWNED = (
-        "POSITION_UNOWNED",
-        "A plan that was adopted after a loss of records, or a venue that closed what was closed "
-        "already, left a position in a derivative that no round holds: no strategy will close it, "
-        "FLATTEN does. Ends by RESUME.",
-    )
-    PLAN_OVERDUE = (
-        "PLAN_OVERDUE",
-        "A plan never ended, and does not wait for a venue that stands down (`PLAN_WAITS`, which "
-        "halts nothing). RESUME is refused while the executor is not ready or still has open "
-        "plans; once it has none, RESUME releases the reservation and says so.",
-    )
+
+_UP: Final = Context(rounding=ROUND_CEILING)
+"""A share that has no end is rounded up: what it is of comes out in whole lots, rounded down."""
 
 
 class Denial(NamedTuple):
-    """What a rule denies a plan for, with the numbers behind it."""
+    """What a rule denies a plan for, with the numbers behind it.
+
+    ``share`` is the part of the plan, above 0 and below 1, that the same rule surely lets pass;
+    ``None`` where a smaller plan would not help.
+    """
 
     reason: DenyReason
     context: dict[str, str]
+    share: Decimal | None = None
+
+    def with_room(self, room: Decimal, needs: Decimal) -> Denial:
+        """Return the same where ``room`` is left of the ``needs`` that all of the plan has.
+
+        What a plan needs must grow at most in proportion to its size: twice of it at most twice.
+        """
+        assert self.reason in SHRINKING
+        return self._replace(share=_UP.divide(room, needs)) if 0 < room < needs else self
 
 
 def deny(reason: DenyReason, **context: object) -> Denial:
@@ -372,7 +361,7 @@ def render_markdown() -> str:
     lines = [
         "# Why risk says no",
         "",
-        "Generated from `services/risk/reasons.py`; do not edit.",
+        "Generated from `services/risk/reasons.py` and `halt_causes.py`; do not edit.",
         "",
         "## Denied",
         "",
@@ -382,6 +371,15 @@ def render_markdown() -> str:
         "| reason | meaning |",
         "|---|---|",
         *(f"| `{reason}` | {reason.explanation} |" for reason in DenyReason),
+        "",
+        "## Made smaller",
+        "",
+        "A plan beyond one of these limits, of one base asset and with no order that rests, is",
+        "made smaller where that fits (`risk.shrink_share_min`); `shrunk` of it says what it was.",
+        "It is denied where less than that share would fit, a leg would be below its venue's least",
+        "order, or another rule denies the smaller plan:",
+        "",
+        ", ".join(f"`{reason}`" for reason in SHRINKING) + ".",
         "",
         "## Halted",
         "",

@@ -8,23 +8,24 @@ from collections.abc import Iterable
 from services.risk.exposure import ZERO, Ledger
 from services.risk.trading import TradingControl
 from shared.domain.accounting import (
+    ClosingPrice,
     Position,
     funding_unknown,
     unrealized,
     worst_certainty,
 )
+from shared.domain.booked_balances import by_venue
 from shared.domain.strategy_books import StrategyFigures
-from shared.domain.valuation import closing_prices, known_part
+from shared.domain.valuation import known_part
 from shared.messages.base import Certainty
 from shared.messages.execution import RiskReport
-from shared.messages.market import DepthView
 from shared.messages.position_reports import PositionReport, StrategyReport
 
 
 def risk_report(
-    ledger: Ledger, control: TradingControl, views: Iterable[DepthView], now_ns: int
+    ledger: Ledger, control: TradingControl, price: ClosingPrice, now_ns: int
 ) -> RiskReport:
-    """Return the figures of the moment, and how certain they are."""
+    """Return the figures of the moment, valued at ``price``, and how certain they are."""
     certainty = ledger.certainty
     if not control.is_informed():
         certainty = Certainty.UNKNOWN
@@ -34,7 +35,6 @@ def risk_report(
     if unknown:
         certainty = Certainty.UNKNOWN
     reserved = ledger.reserved_by_quote()
-    price = closing_prices(views)
     positions = ledger.books.positions(price)
     results = ledger.books.results
     return RiskReport(
@@ -50,6 +50,7 @@ def risk_report(
         unrealized=unrealized(known_part(ledger.books, positions)),
         positions=[_position_report(position) for position in positions],
         inventory=ledger.books.inventory_change(),
+        transfers=by_venue(ledger.books.transfers),
         by_strategy={
             name: _strategy_report(figures)
             for name, figures in ledger.strategies.figures(ledger.books, price).items()
@@ -62,6 +63,7 @@ def risk_report(
         marks_estimated=dict(ChainMap(*(each.reasons for each in ledger.valued.values()))),
         paused=ledger.streaks.paused(now_ns),
         fees_unpriced={q: dict(each.unpriced) for q, each in results.items() if each.unpriced},
+        equity={quote: each.now for quote, each in ledger.equity.items()},
     )
 
 

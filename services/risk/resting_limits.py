@@ -55,10 +55,13 @@ def resting_orders(context: DecisionContext) -> Denial | None:
 
 
 def self_trade(context: DecisionContext) -> Denial | None:
-    """No order meets one of our own that rests, or that is to meet it when it rests."""
+    """No order trades with one of our own that rests, or that will rest.
+
+    This holds across accounts at the same venue, too.
+    """
     for leg in context.legs:
         for held in context.held:
-            if would_meet(leg.offered, held.terms):
+            if would_meet(leg.offered, held.terms, context.same_books):
                 return deny(
                     DenyReason.SELF_TRADE,
                     order=leg.offered.text,

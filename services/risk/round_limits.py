@@ -112,13 +112,14 @@ def directional_budget(context: DecisionContext) -> Denial | None:
     after = held + context.notional
     if after <= context.directional_max:
         return None
-    return deny(
+    denial = deny(
         DenyReason.DIRECTIONAL_BUDGET,
         strategy=found.strategy_id,
         notional=after,
         held=held,
         max=context.directional_max,
     )
+    return denial.with_room(context.directional_max - held, context.notional)
 
 
 def opening_cost(context: DecisionContext) -> Denial | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from decimal import Decimal
 
+from services.risk.closed_rounds import ClosedRounds
 from services.risk.exposure import Ledger
 from services.risk.inventory_limits import InventoryLimits, inventory_told
 from services.risk.reasons import DenyReason
-from services.risk.rounds import IsDust, Rounds, positions
+from services.risk.rounds import IsDust, Round, Rounds, positions
 from services.risk.stops import RoundStops
 from services.risk.trading import alert
 from shared.domain.accounting import holding_key
@@ -20,7 +21,7 @@ from shared.messages.rounds import Intent, RoundState, RoundsTold, round_key
 
 
 class RoundReports:
-    """Publishes positions of rounds; each change at once, all of them with every report.
+    """Publishes positions of rounds: each change at once, those not closed with every report.
 
     Args:
         stops: Follows the same changes.
@@ -33,6 +34,7 @@ class RoundReports:
     ) -> None:
         self._stops, self._venues, self._inventory = stops, venues, inventory
         self._stranded: set[tuple[str, str]] = set()
+        self._closed = ClosedRounds()
 
     def changed(self, ledger: Ledger, now_ns: int) -> list[Message]:
         """Return what the last input changed."""
@@ -41,19 +43,23 @@ class RoundReports:
         in_flight = ledger.rounds_in_flight
         out: list[Message] = [*positions(ledger.rounds, touched, in_flight, ledger.funding, now_ns)]
         for key, is_reopened in touched.items():
+            self._closed.note_change(key)
             if is_reopened and key in ledger.rounds.rounds:
                 held = ledger.rounds.rounds[key].held
                 text = ", ".join(f"{qty} of {name}" for name, qty in held.items())
                 text = f"round {key} was closed, and a late fill opened it again: it holds {text}"
                 out.append(alert(now_ns, Severity.CRITICAL, "ROUND_REOPENED", text, key))
-        ledger.rounds.forget(lambda each: _is_closed(ledger, each.key))
+        ledger.rounds.forget(lambda each: _is_closed(each, in_flight))
         return out
 
     def all(self, ledger: Ledger, now_ns: int) -> list[Message]:
-        """Return every round, the list of those that are not closed, and what venues hold."""
+        """Return the rounds, the list of those that are not closed, and what venues hold."""
         rounds, in_flight = ledger.rounds, ledger.rounds_in_flight
-        told = positions(rounds, rounds.rounds, in_flight, ledger.funding, now_ns)
-        still = [each.key for each in told if each.state is not RoundState.CLOSED]
+        closed = [key for key, x in rounds.rounds.items() if _is_closed(x, in_flight)]
+        repeated, are_closed = self._closed.due(ledger, closed), {*closed}
+        keys = [key for key in rounds.rounds if key in repeated or key not in are_closed]
+        told = positions(rounds, keys, in_flight, ledger.funding, now_ns)
+        still = [key for key in keys if key not in are_closed]
         out = [
             *told,
             RoundsTold(ts_ns=now_ns, rounds=still),
@@ -136,6 +142,5 @@ def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
     )
 
 
-def _is_closed(ledger: Ledger, key: str) -> bool:
-    found = ledger.rounds.rounds[key]
-    return found.state(ledger.rounds_in_flight.get(key)) is RoundState.CLOSED
+def _is_closed(found: Round, in_flight: Mapping[str, Intent]) -> bool:
+    return found.state(in_flight.get(found.key)) is RoundState.CLOSED

@@ -1,12 +1,13 @@
 """The trading state, from operators' commands, trips and obstacles. Pure.
 
-Three things hold the system back, the strictest wins:
+Four things hold the system back, the strictest wins:
 
 * **trips**: accidents (a failed plan, a plan that never ended, the daily loss). They stay, over
   restarts too, until an operator says RESUME and the cause is gone;
 * the **operator's level**: HALT, REDUCE or neither. REDUCE does not loosen a HALT; only RESUME
   does. FLATTEN is a HALT here: selling what is left is the executor's part;
-* **obstacles**: the executor is not ready, balances are unknown. They come and go by themselves.
+* **obstacles**: the executor is not ready, balances are unknown. They come and go by themselves;
+* **soft limits**: what is held above one is REDUCING until it is worked off (``reduce.py``).
 
 RESUME is refused, and the reason says why, while a trip's cause persists. The operator's own HALT
 is lifted all the same, so that nothing but the trip is left to deal with.
@@ -19,9 +20,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from services.risk.exposure import Ledger
+from services.risk.exposure import Ledger, has_open_rounds
+from services.risk.halt_causes import HaltCause
 from services.risk.loss_trips import LOSSES, LossTrips, losses_beyond
-from services.risk.reasons import HaltCause
 from shared.config_sections import Config
 from shared.messages.base import Message, TradingState
 from shared.messages.control import COMMAND_IDS_MAX, Alert, Command, CommandKind, Severity
@@ -89,12 +90,12 @@ def apply_command(
 
 
 def decide(
-    memory: TradingMemory, obstacle: str, *, has_rounds: bool = False
+    memory: TradingMemory, obstacle: str, *, has_rounds: bool = False, soft: str = ""
 ) -> tuple[TradingState, str]:
     """Return the state and its reason; ``obstacle`` is empty where nothing is missing.
 
     A loss alone leaves what is held known, so open rounds may be closed in spite of it: a
-    stop must work on the worst of days.
+    stop must work on the worst of days. ``soft`` is what is above a soft limit.
     """
     if memory.trips:
         tripped = [f"{cause}: {text}" for cause, text in memory.trips.items()]
@@ -106,6 +107,9 @@ def decide(
         return TradingState.HALTED, memory.level_reason
     if obstacle:
         return TradingState.HALTED, obstacle
+    if soft:
+        reason = f"{HaltCause.SOFT_LIMIT}: {soft}"
+        return TradingState.REDUCING, "; ".join(filter(None, [memory.level_reason, reason]))
     return memory.level, memory.level_reason
 
 
@@ -134,7 +138,8 @@ class TradingControl:
         memory: Survives restarts; changed in place.
         ledger: Plans in flight, balances and results; overdue plans are marked and released here.
         now_ns: When this process began to receive messages (UNIX ns).
-        witness_until_ns: Until then another process may still report that data was lost.
+        witness_until_ns: Until then another process may still report that data was lost; what it
+            reported is known with the first look at the marks after that.
     """
 
     def __init__(
@@ -145,7 +150,7 @@ class TradingControl:
         now_ns: int,
         witness_until_ns: int = 0,
     ) -> None:
-        self._witness_until_ns = witness_until_ns
+        self._witness_until_ns, self._looked_ns, self._has_waited = witness_until_ns, 0, False
         self._limits = config.risk
         self._venues = sorted(name for name, venue in config.venues.items() if venue.trade)
         self._venue_set = frozenset(self._venues)
@@ -160,6 +165,10 @@ class TradingControl:
             why = "risk.start_active is false, an operator must resume"
             memory.level_reason = f"{HaltCause.NOT_STARTED}: {why}"
 
+    def note_look(self, asked_ns: int) -> None:
+        """Note that the marks, asked for at that time, tell of no loss."""
+        self._looked_ns = asked_ns
+
     @property
     def published(self) -> TradingState:
         """The state last published."""
@@ -169,12 +178,17 @@ class TradingControl:
         """Return the state at this moment and what it follows from."""
         executor_obstacle = self.executor_obstacle(now_ns)
         missing = executor_obstacle
-        if now_ns < self._witness_until_ns:
+        if self._waits_for_witnesses(now_ns):
             missing = missing or _WAITS_FOR_WITNESSES
         obstacle = self._obstacle(missing)
-        has_rounds = self._ledger.has_open_rounds if self._memory.trips else False
-        decided = decide(self._memory, obstacle, has_rounds=has_rounds)
+        has_rounds = has_open_rounds(self._ledger) if self._memory.trips else False
+        soft = "; ".join(self._ledger.above_soft.values())
+        decided = decide(self._memory, obstacle, has_rounds=has_rounds, soft=soft)
         return TradingStatus(*decided, executor_obstacle, obstacle)
+
+    def _waits_for_witnesses(self, now_ns: int) -> bool:
+        self._has_waited = self._has_waited or now_ns < self._witness_until_ns
+        return self._has_waited and self._looked_ns < self._witness_until_ns
 
     def on_loss(self, loss: str, now_ns: int) -> list[Message]:
         """Trip on lost data; alerted once until an operator resumes."""
@@ -182,7 +196,7 @@ class TradingControl:
             return []
         self._memory.lost_ns = now_ns
         text = f"{loss}; compare positions, balances and orders with the venues, then resume"
-        return [self._trip(HaltCause.DATA_LOST, text, now_ns)]
+        return [self.trip(HaltCause.DATA_LOST, text, now_ns)]
 
     def on_executor_ready(self, ready: ExecutorReady) -> None:
         """Take the executor's state; a message older than the last one is ignored."""
@@ -202,16 +216,16 @@ class TradingControl:
         if done.outcome is PlanOutcome.FAILED or residual:
             left = ", ".join(f"{qty} {asset}" for asset, qty in residual.items()) or "unknown"
             text = f"plan {done.plan_id} ended {done.outcome}, left over: {left}; {done.reason}"
-            out.append(self._trip(HaltCause.PLAN_FAILED, text, now_ns, subject))
+            out.append(self.trip(HaltCause.PLAN_FAILED, text, now_ns, subject))
         if unowned:
-            out.append(self.on_position_unowned(unowned, now_ns, subject))
+            out.append(self.trip(HaltCause.POSITION_UNOWNED, unowned, now_ns, subject))
         return out + self.find_losses(now_ns)
 
     def find_losses(self, now_ns: int) -> list[Message]:
         """Trip on losses beyond a limit; each is alerted once until an operator resumes."""
         due = self._losses.due(self._ledger, now_ns)
         trips = self._memory.trips
-        return [self._trip(c, text, now_ns) for c, text in due.items() if c not in trips]
+        return [self.trip(c, text, now_ns) for c, text in due.items() if c not in trips]
 
     def on_command(self, command: Command, now_ns: int) -> list[Message]:
         """Carry out a command, once per id: a repeated RESUME must not lift a later HALT.
@@ -240,6 +254,7 @@ class TradingControl:
             return []
         self._ledger.rounds.release_halted()
         self._ledger.streaks.resume()
+        self._ledger.transfers_accepted = dict(self._ledger.books.transfers)
         if is_drawdown and HaltCause.DRAWDOWN not in self._memory.trips:
             for each in self._ledger.equity.values():
                 each.peak = each.now
@@ -269,7 +284,7 @@ class TradingControl:
                 )
                 why = waiting.get(held.plan_id)
                 if why is None:
-                    out.append(self._trip(HaltCause.PLAN_OVERDUE, text, now_ns, held.plan_id))
+                    out.append(self.trip(HaltCause.PLAN_OVERDUE, text, now_ns, held.plan_id))
                 else:
                     text = f"{text}, the other venues are traded: {why}"
                     out.append(alert(now_ns, Severity.CRITICAL, "PLAN_WAITS", text, held.plan_id))
@@ -364,15 +379,7 @@ class TradingControl:
             out.append(alert(now_ns, Severity.WARNING, "PLAN_RELEASED", text))
         return out
 
-    def on_unowned(self, text: str, now_ns: int, subject: str = "") -> Alert:
-        """Trip on a fill that is not ours as far as we know: what we hold is unknown now."""
-        return self._trip(HaltCause.FILL_UNOWNED, text, now_ns, subject)
-
-    def on_position_unowned(self, text: str, now_ns: int, subject: str = "") -> Alert:
-        """Trip on a position that no strategy will close."""
-        return self._trip(HaltCause.POSITION_UNOWNED, text, now_ns, subject)
-
-    def _trip(self, cause: HaltCause, text: str, now_ns: int, subject: str = "") -> Alert:
+    def trip(self, cause: HaltCause, text: str, now_ns: int, subject: str = "") -> Alert:
         """Latch an accident; the first text of a cause stands, every one is alerted."""
         self._memory.trips.setdefault(cause.value, text)
         return alert(now_ns, Severity.CRITICAL, cause.value, f"halted: {text}", subject)

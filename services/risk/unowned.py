@@ -7,10 +7,17 @@ as closed of rounds, and none of them holds, would be closed by nobody: trading 
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
+from services.risk.border import reduced_alerts
 from services.risk.exposure import ZERO, Ledger
+from services.risk.halt_causes import HaltCause
 from shared.domain.ownership import reduced_text
+from shared.messages.base import Message
 from shared.messages.execution import Fill
+
+if TYPE_CHECKING:
+    from services.risk.trading import TradingControl
 
 
 def held_by_none(ledger: Ledger, fill: Fill) -> Decimal:
@@ -37,3 +44,16 @@ def opened_text(fill: Fill, before: Decimal, after: Decimal) -> str:
     return (
         f"{reduced_text(fill)}, which was closed already: that leaves {held}, which no round holds"
     )
+
+
+def alerts_of_reduction(
+    ledger: Ledger, fill: Fill, before: Decimal, control: TradingControl, now_ns: int
+) -> list[Message]:
+    """Alert for a fill that the venue made; halt if it opened what nobody closes.
+
+    ``before`` it no round held so much of what we held there, signed.
+    """
+    out = reduced_alerts(fill, ledger.rounds.touched, now_ns)
+    if opened := opened_text(fill, before, held_by_none(ledger, fill)):
+        out.append(control.trip(HaltCause.POSITION_UNOWNED, opened, now_ns))
+    return out

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from services.scanner.engine import StrategyHost
+from services.scanner.history import History
+from services.scanner.history_reader import HistoryReader
 from services.scanner.saved_strategies import SavedStrategies
 from services.scanner.units import Units
 from services.scanner.warming import OfferWarming
@@ -26,8 +29,11 @@ from shared.process import own_id
 from shared.runner import App, on_bus, run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
+from shared.runtime.tasks import Tasks
 from shared.services import SERVICE_OF
 from shared.strategy_files import load_strategies
+from shared.venues.port import FeedKind
+from shared.venues.registry import EVERY, load_feed
 
 NAME = "scanner"
 
@@ -39,7 +45,8 @@ def build(
     if watchdog is not None:
         watchdog.start()  # strategies are asked what they want when the engine is made
     instances = load_strategies(config)
-    engine, units = StrategyHost(instances, watchdog), Units(instances, config.bus.shards)
+    engine = StrategyHost(instances, watchdog, history_of(config))
+    units, tasks = Units(instances, config.bus.shards), Tasks()
     shards = ShardOwner(bus, NAME, str(own_id(observer.instance)), units.shards, units.leases)
     saved = SavedStrategies(engine, units, bus, clock, observer, shards.holds)
 
@@ -56,12 +63,29 @@ def build(
         warm=OfferWarming(instances),
         warming_ms=config.process.warming_ms,
         warms_after_steps=True,
+        transport=HistoryReader(
+            Path(config.recorder.dir),
+            {name: venue.adapter or name for name, venue in config.venues.items()},
+            tasks.spawn,
+        ),
     )
     # One engine for all shards: books of a shard given up grow old and price nothing.
-    shell = Shell(NAME, engine, bus, clock, observer, hosting)
+    shell = Shell(NAME, engine, bus, clock, observer, hosting, tasks=tasks)
     if watchdog is not None:
         watchdog.deliver_to(shell.deliver)
     return shell
+
+
+def history_of(config: Config) -> History:
+    """Return what may be asked of the recorder's store, for warm-ups."""
+    adapters = {name: venue.adapter or name for name, venue in config.venues.items()}
+    markets = [
+        (name, instrument)
+        for name, venue in config.venues.items()
+        if adapters[name] in EVERY and FeedKind.TRADES in load_feed(adapters[name]).extras
+        for instrument in venue.instruments
+    ]
+    return History(markets, config.recorder.dir if config.recorder.enabled else "")
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from services.scanner.calls import Calls
-from services.scanner.extras import CATCH_UP_NS, Extras
+from services.scanner.extras import Extras, catch_up_due_ns
 from services.scanner.figures import (
     bar_counters,
     sum_counters,
@@ -25,6 +25,7 @@ from services.scanner.figures import (
     unread_streams,
     with_held_back,
 )
+from services.scanner.history import History, HistoryFound, HistoryPart
 from services.scanner.hosted import EXTRAS, own_copy
 from services.scanner.roster import READERS_MAX, Roster, Share
 from services.scanner.rounds import KnownRounds
@@ -54,16 +55,22 @@ class StrategyHost:
     Args:
         instances: As configured; of those with a problem only the problem is reported.
         watch: Of the process around it.
+        history: What warm-ups may ask of the store; without it the bus is all there is.
     """
 
-    def __init__(self, instances: Sequence[Instance], watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        instances: Sequence[Instance],
+        watch: Watch | None = None,
+        history: History | None = None,
+    ) -> None:
         self._watch = watch
         self._rounds = KnownRounds({each.id: each.on_disable for each in instances})
         self._roster = Roster(instances, self._rounds, watch)
         self._calls = Calls(self._roster, watch)
-        self._extras = Extras(self._roster, self._calls)
+        self._extras = Extras(self._roster, self._calls, history or History())
         self._sides = TakenSides()
-        self._views = self._rounds_closing = 0
+        self._views = self._rounds_closing = self._now_ns = 0
         self._newest: dict[tuple[str, str], DepthView] = {}
         self._own_names = {"depth_views", "near_misses", "strategies", "strategies_disabled"}
         self._own_names |= {
@@ -91,10 +98,13 @@ class StrategyHost:
     ) -> Step:
         """Hand a view or an instrument's rules to the strategies that asked for it."""
         out: list[Message] | None = None
-        if isinstance(message, DepthView):
+        if type(message) is DepthView:
             self._views += 1
-            self._sides.see(message)
+            if self._sides.uses:
+                self._sides.see(message)
             out = self._on_view(message, now_ns)
+            if out is None and not self._roster.alerts:  # nearly always
+                return NOTHING
         elif isinstance(message, InstrumentInfo):
             rules = message.rules
             self._rounds.take_rules(rules)
@@ -115,9 +125,14 @@ class StrategyHost:
             self._roster.disable(message.strategy_id, message.reason, now_ns)
         elif isinstance(message, InputsOpened):
             out = self._on_inputs_opened(now_ns)
-        return self._step(out or [], now_ns) if out or self._roster.alerts else NOTHING
+        elif isinstance(message, HistoryFound | HistoryPart):
+            out = self._extras.on_history(message, self._newest, now_ns)
+        if out or self._roster.alerts or self._extras.actions:
+            return self._step(out or [], now_ns)
+        return NOTHING
 
     def _on_view(self, view: DepthView, now_ns: int) -> list[Message] | None:
+        self._now_ns = now_ns
         book = view.venue, view.instrument
         if book in self._newest or len(self._newest) < READERS_MAX:
             self._newest[book] = view
@@ -171,6 +186,7 @@ class StrategyHost:
 
     def on_timer(self, now_ns: int) -> Step:
         """Call the strategies whose time has come, and return the near misses that are due."""
+        self._now_ns = now_ns
         out: list[Message] = []
         for hosted in self._roster.running[:]:
             out += self._extras.on_timer(hosted, self._newest, now_ns)
@@ -196,7 +212,7 @@ class StrategyHost:
             due_ns = each_ns
         for hosted in roster.running:  # asked after every batch, so written out
             if hosted.catch_up is not None:
-                each_ns = hosted.catch_up.opened_ns + CATCH_UP_NS
+                each_ns = catch_up_due_ns(hosted.catch_up)
                 if due_ns is None or each_ns < due_ns:
                     due_ns = each_ns
                 continue
@@ -234,8 +250,11 @@ class StrategyHost:
         return {**totals, **sum_gauges(self._roster.running, self._own_names, self._watch)}
 
     def notes(self) -> Mapping[str, str]:
-        """Return why strategies are disabled."""
+        """Return why strategies are disabled, or still warm up."""
         notes = {f"strategy {name}": f"disabled: {why}" for name, why in self.disabled.items()}
+        for hosted in self._roster.running:
+            if hosted.warming and (hosted.catch_up or hosted.is_warming_up(self._now_ns)):
+                notes[f"strategy {hosted.id}"] = f"warming up: {hosted.warming}"
         return {**notes, **self._rounds.notes(self.disabled)}
 
     # What is kept of a strategy over a restart
@@ -283,7 +302,8 @@ class StrategyHost:
         if self._roster.alerts:
             out += self._roster.alerts
             self._roster.alerts = []
-        return Step(messages=out) if out else NOTHING
+        asked, self._extras.actions = self._extras.actions, []
+        return Step(messages=out, at_once=asked) if out or asked else NOTHING
 
 
 ENGINE = EngineSpec(new=lambda config, given: StrategyHost(given.strategies), hosts_strategies=True)

@@ -4,7 +4,8 @@ The stream of trades is read from its oldest entry whenever inputs are opened. W
 before warms a strategy up: it comes in the order and at the times at which it was received, what
 the strategy returns is counted but not published, and trades that its saved state already covers
 are skipped. Books and timers wait, so its time never goes back. It ends with the first trade
-received after the opening, or after a second.
+received after the opening, or after a second; where a warm-up needs more than the bus keeps, once
+the store's trades have come before those of the bus (``history.py``).
 """
 
 from __future__ import annotations
@@ -15,12 +16,22 @@ from typing import Any
 from services.scanner.calls import Calls
 from services.scanner.catch_up import CatchUp
 from services.scanner.figures import missed_of
+from services.scanner.history import (
+    READ_NS_MAX,
+    History,
+    HistoryFound,
+    HistoryPart,
+    ReadOn,
+    note_readiness,
+)
 from services.scanner.hosted import Extra, Hosted, own_copy
 from services.scanner.roster import Roster
 from shared.domain.instrument import MarketKey
+from shared.engine import Action
 from shared.messages.base import Message
 from shared.messages.market import DepthView, Trade, TradesMissed
 from shared.strategies.features.bars import SILENCE_MAX, Bar
+from shared.strategies.port import Bars, Trades
 
 CATCH_UP_NS = 1_000_000_000
 """After which nothing of before is waited for, where no trade comes."""
@@ -32,10 +43,13 @@ class Extras:
     Args:
         roster: The strategies.
         calls: Calls them.
+        history: Decides what is asked of the store.
     """
 
-    def __init__(self, roster: Roster, calls: Calls) -> None:
-        self._roster, self._calls = roster, calls
+    def __init__(self, roster: Roster, calls: Calls, history: History) -> None:
+        self._roster, self._calls, self._history = roster, calls, history
+        self.actions: list[Action] = []
+        """To be carried out with the next step."""
 
     def on_message(
         self, message: Extra, newest: Mapping[MarketKey, DepthView], now_ns: int
@@ -43,11 +57,17 @@ class Extras:
         """Pass a message, and bars that it closes, to the strategies that ask for them."""
         out: list[Message] = []
         for hosted in self._running():
-            if hosted.catch_up is not None and isinstance(message, Trade | TradesMissed):
-                if message.ts_recv_ns < hosted.catch_up.opened_ns:
-                    self._catch_up(hosted, hosted.catch_up, message, now_ns)
+            behind = hosted.catch_up
+            if behind is not None and isinstance(message, Trade | TradesMissed):
+                if behind.note_first(message):
+                    self._look_back(hosted, behind, now_ns)
+                if message.ts_recv_ns < behind.opened_ns or behind.is_reading:
+                    self._take_earlier(hosted, behind, message, now_ns)
                     continue
-                out += self.end_catch_up(hosted, newest, now_ns)
+                out += self._bus_is_read(hosted, behind, newest, now_ns)
+                if hosted.catch_up is not None:  # the store comes first
+                    self._hold(hosted, behind, message)
+                    continue
             out += self._give(hosted, message, now_ns)
         return out
 
@@ -55,15 +75,46 @@ class Extras:
         """Let the strategies that ask for trades catch up."""
         for hosted in self._running():
             if hosted.trades or hosted.bars:
-                hosted.catch_up = CatchUp(now_ns, hosted.traded)
+                hosted.catch_up = self._history.begin(hosted, self._roster.shard_of, now_ns)
+
+    def on_history(
+        self,
+        message: HistoryFound | HistoryPart,
+        newest: Mapping[MarketKey, DepthView],
+        now_ns: int,
+    ) -> list[Message]:
+        """Take what the store has for a strategy that waits for it."""
+        for hosted in self._running():
+            behind = hosted.catch_up
+            if hosted.id != message.strategy_id or behind is None or not behind.is_reading:
+                continue
+            if behind.opened_ns != message.opened_ns:
+                continue  # an answer to what was asked before its inputs were opened anew
+            behind.heard_ns = now_ns
+            if isinstance(message, HistoryPart):
+                behind.parts -= 1
+                for each in message.trades:
+                    behind.told_ns = max(behind.told_ns, each.ts_recv_ns)
+                    self._catch_up(hosted, behind, each, now_ns, is_stored=True)
+            else:
+                self._on_found(hosted, behind, message)
+            if not behind.parts:
+                return self.end_catch_up(hosted, newest, now_ns)
+            self.actions.append(ReadOn(hosted.id, behind.opened_ns))
+        return []
 
     def on_timer(
         self, hosted: Hosted, newest: Mapping[MarketKey, DepthView], now_ns: int
     ) -> list[Message]:
         """Close the bars that are over; end catching up where it is time."""
-        if hosted.catch_up is not None and now_ns >= hosted.catch_up.opened_ns + CATCH_UP_NS:
+        behind = hosted.catch_up
+        if behind is not None and now_ns >= catch_up_due_ns(behind):
+            if not behind.is_reading:
+                return self._bus_is_read(hosted, behind, newest, now_ns)
+            did = "go on" if behind.is_read else "answer"
+            behind.lose_rest(f"and the store did not {did} within {READ_NS_MAX // 10**9} s")
             return self.end_catch_up(hosted, newest, now_ns)
-        if hosted.catch_up is None and hosted.bars:
+        if behind is None and hosted.bars:
             return self._on_bars(hosted, hosted.bar_maker.on_timer(now_ns), now_ns)
         return []
 
@@ -71,13 +122,13 @@ class Extras:
         self, hosted: Hosted, newest: Mapping[MarketKey, DepthView], now_ns: int
     ) -> list[Message]:
         """End a strategy's catch-up: give it its bars, its gaps and its present books."""
-        behind, hosted.catch_up = hosted.catch_up, None
-        out: list[Message] = []
-        if behind is not None and behind.has_hole(self._roster.shard_of):
-            out += self._on_bars(hosted, hosted.bar_maker.on_gap(now_ns), now_ns)
-            if hosted.trades:
-                for missed in missed_of(behind.seen, now_ns):
-                    out += self._ask(hosted, hosted.on_extra, missed, now_ns)
+        behind, out = hosted.catch_up, list[Message]()
+        if behind is not None:
+            self._give_held(hosted, behind, now_ns)
+            if behind.finds_holes():
+                out += self._tell_hole(hosted, behind, now_ns)
+            note_readiness(hosted, behind, now_ns)
+        hosted.catch_up = None
         out += self._on_bars(hosted, hosted.bar_maker.on_timer(now_ns), now_ns)
         for market, view in newest.items():
             if any(wanted.covers(*market) for wanted in hosted.inputs):
@@ -85,15 +136,79 @@ class Extras:
                 out += self._ask(hosted, hosted.on_depth, given, now_ns)
         return out
 
-    def _catch_up(
+    def _bus_is_read(
+        self,
+        hosted: Hosted,
+        behind: CatchUp,
+        newest: Mapping[MarketKey, DepthView],
+        now_ns: int,
+    ) -> list[Message]:
+        """What the bus keeps has come: ask the store for what is missing, or end the catch-up."""
+        asked = self._history.ask(hosted, behind)
+        if asked is not None:
+            self.actions.append(asked)
+            return []
+        return self.end_catch_up(hosted, newest, now_ns)
+
+    def _on_found(self, hosted: Hosted, behind: CatchUp, found: HistoryFound) -> None:
+        if found.problem:
+            behind.lose_rest(f"and the store cannot be read: {found.problem}")
+            return
+        behind.found(found.since, found.until)
+        behind.parts = found.parts
+        if behind.seen and behind.starts_behind_the_state():
+            self._calls.keep_back(self._tell_hole(hosted, behind, behind.from_ns))
+
+    def _tell_hole(self, hosted: Hosted, behind: CatchUp, now_ns: int) -> list[Message]:
+        """Trades may be missing after those that a strategy knows."""
+        out = self._on_bars(hosted, hosted.bar_maker.on_gap(now_ns), now_ns)
+        if hosted.trades:
+            for missed in missed_of(dict.fromkeys([*behind.seen, *behind.until]), now_ns):
+                out += self._ask(hosted, hosted.on_extra, missed, now_ns)
+        return out
+
+    def _take_earlier(
         self, hosted: Hosted, behind: CatchUp, message: Trade | TradesMissed, now_ns: int
     ) -> None:
-        market = message.venue, message.instrument
-        shard, ts_ns = self._roster.shard_of(message.instrument), message.ts_recv_ns
-        behind.firsts.setdefault(shard, ts_ns)
-        if ts_ns <= behind.seen.get(market, -1):
+        if behind.held is not None:
+            self._hold(hosted, behind, message)
+        else:
+            self._catch_up(hosted, behind, message, now_ns, is_stored=False)
+
+    def _look_back(self, hosted: Hosted, behind: CatchUp, now_ns: int) -> None:
+        """Hold nothing any more once it shows that the bus keeps enough."""
+        if behind.held is not None and not behind.is_reading and behind.bus_suffices():
+            self._give_held(hosted, behind, now_ns)
+
+    def _hold(self, hosted: Hosted, behind: CatchUp, message: Trade | TradesMissed) -> None:
+        inputs: list[Trades | Bars] = [*hosted.trades, *hosted.bars]
+        if any(each.covers(message.venue, message.instrument) for each in inputs):
+            behind.hold(message)
+
+    def _give_held(self, hosted: Hosted, behind: CatchUp, now_ns: int) -> None:
+        held, behind.held = behind.held, None
+        for each in held or ():
+            self._catch_up(hosted, behind, each, now_ns, is_stored=False)
+
+    def _catch_up(
+        self,
+        hosted: Hosted,
+        behind: CatchUp,
+        message: Trade | TradesMissed,
+        now_ns: int,
+        *,
+        is_stored: bool,
+    ) -> None:
+        at_ns = min(max(behind.at_ns, message.ts_recv_ns), now_ns)
+        if not is_stored and behind.finds_hole(message.instrument):
+            behind.at_ns = at_ns
+            self._calls.keep_back(self._tell_hole(hosted, behind, at_ns))
+        if behind.covers(message, is_stored=is_stored):
             return
-        behind.at_ns = min(max(behind.at_ns, ts_ns), now_ns)
+        market = message.venue, message.instrument
+        if isinstance(message, TradesMissed) and market in behind.markets:
+            behind.note_missing(message.ts_recv_ns, missing_text(message))
+        behind.at_ns = at_ns
         self._calls.keep_back(
             [*self._timers_until(hosted, behind.at_ns), *self._give(hosted, message, behind.at_ns)]
         )
@@ -140,3 +255,15 @@ class Extras:
 
     def _running(self) -> Iterator[Hosted]:
         yield from self._roster.running[:]
+
+
+def catch_up_due_ns(behind: CatchUp) -> int:
+    """Return when a catch-up stops to wait for earlier trades."""
+    if behind.is_reading:
+        return behind.heard_ns + READ_NS_MAX
+    return behind.opened_ns + CATCH_UP_NS
+
+
+def missing_text(missed: TradesMissed) -> str:
+    """Return which trades are missing, for operators."""
+    return f"trades of {missed.instrument} at {missed.venue} are missing ({missed.reason})"

@@ -76,6 +76,7 @@ class Hosted:
         "detector",
         "funding",
         "hash",
+        "history_ns",
         "id",
         "inputs",
         "is_built_in",
@@ -91,6 +92,7 @@ class Hosted:
         "ts_ready_ns",
         "ts_window_ns",
         "wants_timer",
+        "warming",
         "warmup_ns",
     )
 
@@ -102,7 +104,7 @@ class Hosted:
         self.trades: Sequence[Trades] = ()
         self.funding: Sequence[FundingOf] = ()
         self.bars: Sequence[Bars] = ()
-        self.warmup_ns = 0
+        self.warmup_ns = self.history_ns = 0
         self.forget()
         self.adopt(strategy)
         self.by_base = type(strategy).by_base
@@ -118,6 +120,8 @@ class Hosted:
         """Instrument -> when its newest trade was received."""
         self.bar_maker = BarMaker(self.bars)
         self.catch_up: CatchUp | None = None  # while what was traded before is read
+        self.warming = ""
+        """Until when it warms up and why, for operators."""
         self.knows_rounds = False
         """Whether risk has listed all open rounds since it began here: only then it may open."""
 
@@ -142,9 +146,18 @@ class Hosted:
                 self.bars = tuple(each for each in wanted if isinstance(each, Bars))
                 self.warmup_ns = int(self.strategy.warmup().span_ms) * _MS
                 self.bar_maker = BarMaker(self.bars)
+                self.history_ns = self.warmup_ns + self._bars_cut_ns()
         except Failed as error:
             return str(error)
         return ""
+
+    def _bars_cut_ns(self) -> int:
+        """Return how much earlier trades must begin for whole bars from the warm-up's begin on.
+
+        The bar in which they begin is incomplete, and one that is not over yet is not closed.
+        """
+        lengths = [2 * each.interval_s * _S + each.lateness_ms * _MS for each in self.bars]
+        return max(lengths, default=0)
 
     def begin_warmup(self, now_ns: int) -> None:
         """Begin its warm-up, with the first input that comes for it."""

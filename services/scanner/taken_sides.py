@@ -96,7 +96,7 @@ class TakenSides:
     """Remembers the sides in use of one host's opportunities."""
 
     def __init__(self) -> None:
-        self._uses: dict[SideOfBook, _Use] = {}
+        self.uses: dict[SideOfBook, _Use] = {}
         self._told: dict[str, _Told] = {}
         self._last_out_ns: dict[str, int] = {}
         self.held_back = 0
@@ -104,13 +104,13 @@ class TakenSides:
 
     def see(self, view: DepthView) -> None:
         """Release a side once its book shows that the quantity was taken."""
-        if not self._uses or view.state is not BookState.LIVE:
+        if view.state is not BookState.LIVE:
             return
         for side in (Side.BUY, Side.SELL):
             key = view.venue, view.instrument, side
-            use = self._uses.get(key)
+            use = self.uses.get(key)
             if use is not None and _within(view, side, use.limit) <= use.left * (1 + _TOLERANCE):
-                del self._uses[key]
+                del self.uses[key]
 
     def sift(
         self, found: Sequence[Message], views: Mapping[MarketKey, DepthView], now_ns: int
@@ -156,7 +156,7 @@ class TakenSides:
         if offer.intent is Intent.CLOSE or offer.resting is not None:
             return None  # a quote takes nothing
         for key in _sides_of(offer):
-            use = self._uses.get(key)
+            use = self.uses.get(key)
             if use is None:
                 continue
             if now_ns >= use.until_ns:
@@ -175,20 +175,20 @@ class TakenSides:
             self._last_out_ns[offer.strategy_id] = now_ns
         for leg in offer.legs:
             key = leg.venue, leg.instrument, leg.side
-            before = self._uses.get(key)
+            before = self.uses.get(key)
             is_wanted = before is not None and bool(before.refused)
             if before is not None and is_wanted and before.is_of(offer):
                 continue  # repeated while others wait: its time goes on to run
-            use = self._uses[key] = _Use(offer, leg, until_ns)
+            use = self.uses[key] = _Use(offer, leg, until_ns)
             if before is not None and is_wanted:
                 use.follows(before)
             use.note_book(leg, views.get(key[:2]))
 
     def _forget(self, now_ns: int) -> None:
         """Drop ended uses; unfilled ones that blocked others are kept for the same time again."""
-        for key, use in list(self._uses.items()):
+        for key, use in list(self.uses.items()):
             if now_ns >= use.until_ns + (TAKEN_NS if use.refused else 0):
-                del self._uses[key]
+                del self.uses[key]
 
     def _tell(self, offer: Opportunity, key: SideOfBook, now_ns: int) -> None:
         self.held_back += 1
@@ -205,7 +205,7 @@ class TakenSides:
             if len(told.routes) >= ROUTES_MAX:
                 return
             route = told.routes[markets] = told.near_misses.route(*markets)
-        use = self._uses[key]
+        use = self.uses[key]
         values = (*key, use.strategy_id, max(0, use.until_ns - now_ns) // _MS)
         stopped = Stopped(Gate.PRICES_TAKEN, values, float(offer.edge_bps))
         told.near_misses.count(route, stopped, now_ns)

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from services.sentinel.facts import Facts
 from services.sentinel.truth import DAY_NS, Truth
-from shared.config_sections import DOLLARS
+from shared.config_limits import DOLLARS
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.order import ZERO
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
+from shared.domain.booked_balances import booked_at
 from shared.domain.instrument import MarketKey, split_instrument
 from shared.domain.order import ZERO
 from shared.domain.rounding import exact
@@ -111,7 +112,10 @@ def spot_of(risk: RiskReport) -> dict[str, Decimal]:
     return found
 
 
-def inventory_of(risk: RiskReport, venues: Iterable[str], asset: str) -> Decimal:
-    """Return by how much trading changed an asset's balances, over some venues."""
-    changes: Mapping[str, Mapping[str, Decimal]] = risk.inventory
-    return sum((changes.get(venue, {}).get(asset, ZERO) for venue in venues), ZERO)
+def booked_of(risk: RiskReport, venues: Iterable[str], asset: str) -> Decimal:
+    """Return by how much all on record changed an asset's balances, over some venues.
+
+    That is trading, fees and funding, and what the executor told as moved beside them.
+    """
+    told = (booked_at(venue, risk.inventory, risk.transfers) for venue in venues)
+    return sum((each.get(asset, ZERO) for each in told), ZERO)

@@ -101,11 +101,11 @@ class CloseAnswered(Result, frozen=True):
 
 
 class ReadLags(Action, frozen=True):
-    """Read how far the services are behind the ends of the streams they read."""
+    """Read how long what was written has waited for the services."""
 
 
 class LagsRead(Result, frozen=True):
-    """``service stream`` -> milliseconds behind the stream's end."""
+    """``service stream`` -> how long the oldest entry not handled has waited, in ms."""
 
     lags_ms: Mapping[str, int]
 

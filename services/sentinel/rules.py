@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 from services.sentinel.equity import Equity
 from services.sentinel.facts import Facts
 from services.sentinel.truth import Truth
-from shared.config_sections import DOLLARS, SentinelConfig
+from shared.config_limits import DOLLARS
+from shared.config_sections import SentinelConfig
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.order import ZERO
 from shared.services import SERVICES
@@ -95,12 +96,16 @@ def untrusted_books(look: Look) -> Iterator[Violation]:
 
 
 def stream_lag(look: Look) -> Iterator[Violation]:
-    """Every service keeps up with the streams it reads."""
+    """What was written waits no longer than allowed for a service that reads it."""
     for place, lag_ms in look.lags_ms.items():
         service = place.partition(" ")[0]
         is_alive = look.facts.is_heard(service, look.now_ns, look.settings.heartbeat_ms_max * _MS)
         if is_alive and lag_ms > look.settings.stream_lag_ms_max:
-            yield Violation("SENTINEL_STREAM_LAG", place, f"{place}: {lag_ms} ms behind its end")
+            yield Violation(
+                "SENTINEL_STREAM_LAG",
+                place,
+                f"{place}: the oldest entry not handled has waited {lag_ms} ms",
+            )
 
 
 def bus(look: Look) -> Iterator[Violation]:

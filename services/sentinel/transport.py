@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from services.sentinel.requests import (
@@ -33,10 +32,10 @@ from services.sentinel.requests import (
 from shared.accounts.gateway import PricedGateway
 from shared.domain.instrument import is_spot
 from shared.engine import Action, Result
-from shared.errors import ArbError, Cause, Unavailable, VenueError
+from shared.errors import ArbError, Cause, Rejected, Unavailable, VenueError
 from shared.messages.control import Severity
 from shared.streams import BY_NAME
-from shared.watch.lags import lags_of
+from shared.watch.lags import read_lags
 from shared.watch.link import Target, open_link
 
 log = logging.getLogger(__name__)
@@ -92,7 +91,10 @@ class VenueGateways:
         async with self._starting[venue]:
             if venue not in self._ready:
                 async with asyncio.timeout(START_TIMEOUT_S):
-                    await gateway.start()
+                    try:
+                        await gateway.start()
+                    except Rejected as why:  # it may not trade here; orders can be canceled
+                        log.warning("not_to_be_traded", extra={"venue": venue, "why": str(why)})
                 self._ready[venue] = None
         return gateway
 
@@ -181,9 +183,7 @@ class SentinelTransport:
 
     async def _read_lags(self, action: ReadLags) -> Result:
         try:
-            async with AsyncExitStack() as stack:
-                link = await stack.enter_async_context(open_link(self._target))
-                ends, positions = await link.ends_and_positions(list(self._keys))
+            async with open_link(self._target) as link:
+                return LagsRead(await read_lags(link, self._keys))
         except ArbError as error:
             return ReadFailed(action, str(error))
-        return LagsRead(lags_of(self._keys, ends, positions))

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from services.sentinel.facts import Facts, inventory_of, spot_of
+from services.sentinel.facts import Facts, booked_of, spot_of
 from services.sentinel.kill_switch import KillSwitch, Results
 from services.sentinel.rules import SELF, Violation
 from services.sentinel.truth import Truth
@@ -150,5 +150,5 @@ class Trips:
             changed = self._truth.spot_changed(base)
             if changed is None:
                 return None
-            found[base] = found.get(base, ZERO) + changed - inventory_of(risk, there, base)
+            found[base] = found.get(base, ZERO) + changed - booked_of(risk, there, base)
         return found

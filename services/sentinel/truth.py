@@ -1,8 +1,9 @@
 """Readings of the venues' accounts, compared with risk's figures. Pure.
 
-Risk knows how trading changed the balances, a venue the balances themselves. Their difference at
-the first quiet reading is the initial balance, and must stay the same while risk's figures are
-right. A deposit or a withdrawal changes it: restart the sentinel.
+Risk knows how trading, and what is recorded as moved beside it, changed the balances, a venue the
+balances themselves. Their difference at the first quiet reading is the initial balance, and must
+stay the same while risk's figures are right. A deposit or a withdrawal changes it until it is
+recorded.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from services.sentinel.facts import inventory_of, positions_of
+from services.sentinel.facts import booked_of, positions_of
 from services.sentinel.requests import TruthRead
+from shared.domain.booked_balances import booked_at
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
 from shared.messages.execution import RiskReport
@@ -55,7 +57,7 @@ class Truth:
             {split_instrument(name).base for names in venues.values() for name in names}
         )
         self._before: dict[tuple[str, str], Decimal] = {}
-        """Venue and asset -> balance less what trading changed."""
+        """Venue and asset -> balance less what is on record."""
 
     def settle(self, risk: RiskReport | None) -> None:
         """Compare the readings at which nothing moved with risk's figures."""
@@ -68,7 +70,7 @@ class Truth:
         for name in self.venues[truth.venue]:
             base = split_instrument(name).base
             if is_spot(name):
-                changed = inventory_of(risk, (truth.venue,), base)
+                changed = booked_of(risk, (truth.venue,), base)
                 there = truth.balances.get(base, ZERO) - changed
                 differs = there - self._before.setdefault((truth.venue, base), there)
                 place = f"spot at {truth.venue}"
@@ -80,7 +82,7 @@ class Truth:
         return found
 
     def spot_changed(self, base: str) -> Decimal | None:
-        """Return by how much trading changed an asset's balances, as the venues say."""
+        """Return by how much an asset's balances changed beside what was on record at first."""
         total = ZERO
         for venue, names in self.venues.items():
             if not any(is_spot(name) and split_instrument(name).base == base for name in names):
@@ -108,5 +110,5 @@ def is_quiet(account: Account, risk: RiskReport) -> bool:
     before, truth = account.before, account.truth
     if before is None or truth is None or risk.ts_ns <= account.read_ns:
         return False
-    is_same = before.inventory.get(truth.venue) == risk.inventory.get(truth.venue)
-    return is_same and positions_of(before) == positions_of(risk)
+    was, now = (booked_at(truth.venue, r.inventory, r.transfers) for r in (before, risk))
+    return was == now and positions_of(before) == positions_of(risk)

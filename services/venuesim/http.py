@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import WSMsgType, web
-from aiohttp.typedefs import Middleware
 
 from services.venuesim import config
 from shared.simulated.faults import FaultTable
 from shared.simulated.hub import Client, Hub
 from shared.simulated.port import FixedRoute, Route, SimulatedVenue, SocketRoute
 from shared.simulated.rest import Answer, Pending, Request, Rest, respond
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Middleware
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MayTell = Callable[[], bool]

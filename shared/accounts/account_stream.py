@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from shared.accounts.ccxt_requests import Requests
@@ -28,6 +27,9 @@ from shared.venues.account_port import (
 )
 from shared.venues.port import Reconnect, Send
 from shared.websocket import open_websocket
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
 
 FRAME_BYTES_MAX = 4 * 1024 * 1024
 LIFETIME_SHARE = 0.9

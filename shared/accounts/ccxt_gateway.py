@@ -27,11 +27,13 @@ from shared.accounts.gateway import (
 from shared.clock import Clock
 from shared.config import Secret
 from shared.errors import Cause, OutcomeUnknown, Unavailable, VenueError
+from shared.messages.balances import Balance
 from shared.messages.base import Side
-from shared.messages.execution import Balance, OrderStatus
+from shared.messages.execution import OrderStatus
 from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 from shared.venues.ccxt_classes import load_exchange
-from shared.venues.order_port import OrderQuirks
+from shared.venues.key_rights import KeyRights, refuse_withdrawals
+from shared.venues.order_port import FundingRow, OrderQuirks
 
 _STATUSES: Mapping[str, OrderStatus] = {
     "open": OrderStatus.ACCEPTED,
@@ -63,24 +65,33 @@ class CcxtGateway:
         clock: Clock,
         *,
         account: AccountSource | None = None,
+        refuses_withdrawals: bool = True,
     ) -> None:
         self.venue = venue
         self._client = client
         self._quirks = quirks
         self._requests = Requests(venue, client, quirks, clock)
-        self._account, self._clock = account, clock
+        self._account, self._clock, self._refuses = account, clock, refuses_withdrawals
 
     async def start(self) -> None:
         """Load the venue's markets, take its time, and check that account and key may trade.
 
-        May be called again at any time.
+        A key that may withdraw is refused where the venue tells. May be called again at any time.
         """
         await self._requests.ask("markets", self._client.load_markets())
         await self._requests.measure_clock()
         with self._requests.readable():
             await self._quirks.check_account(self._client, self._requests.ask)
+            if self._refuses:
+                await refuse_withdrawals(self._quirks.key_rights(self._client, self._requests.ask))
         await self.balances()
         self._requests.forget()
+
+    async def key_rights(self) -> KeyRights:
+        """Return what the venue tells of the key beside whether it may trade."""
+        await self._requests.measure_clock()
+        with self._requests.readable():
+            return await self._quirks.key_rights(self._client, self._requests.ask)
 
     def unlisted(self, instruments: Sequence[str]) -> list[str]:
         """Return those that are not among the venue's markets."""
@@ -178,6 +189,10 @@ class CcxtGateway:
             await self._quirks.cancel_all_after(self._client, read, instruments, after_s)
         return self._quirks.NO_DEAD_MAN
 
+    def budget_used(self) -> float:
+        """Return which part of the venue's rate limit is used up."""
+        return self._requests.budget_used()
+
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
         """Return the account's working orders in all instruments."""
         del instruments  # one request for all; orders elsewhere may be ours from another time
@@ -204,7 +219,7 @@ class CcxtGateway:
         with self._requests.readable():
             told = await self._quirks.balances(self._client, self._requests.ask)
         self._requests.note_known("balances")
-        return {asset: Balance(free=free, used=used) for asset, (free, used) in told.items()}
+        return told
 
     async def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
         """Return perpetual positions in signed base units."""
@@ -235,16 +250,7 @@ class CcxtGateway:
                 self._client, self._requests.ask, instruments, since_ms
             )
         self._requests.note_known("funding")
-        return [
-            PaymentReport(
-                payment_id=row.payment_id,
-                instrument=row.instrument,
-                amount=row.amount,
-                asset=row.asset,
-                ts_venue_ns=row.ts_ms * 1_000_000,
-            )
-            for row in rows
-        ]
+        return [_payment(row) for row in rows]
 
     async def follow(self, instruments: Sequence[str], take: Callable[[StreamNews], None]) -> None:
         """Hand over what the venue pushes about the account, where that is known here."""
@@ -298,6 +304,16 @@ class CcxtGateway:
             fills=tuple(_fill(trade, instrument, order_id) for trade in trades),
             forced=self._forced_by(str(order.get("clientOrderId") or "")),
         )
+
+
+def _payment(row: FundingRow) -> PaymentReport:
+    return PaymentReport(
+        payment_id=row.payment_id,
+        instrument=row.instrument,
+        amount=row.amount,
+        asset=row.asset,
+        ts_venue_ns=row.ts_ms * 1_000_000,
+    )
 
 
 def _time_in_force(order: Mapping[str, Any]) -> TimeInForce:

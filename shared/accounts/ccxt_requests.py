@@ -79,6 +79,10 @@ class Requests:
         """It was read as a whole; recovery waits for that, later readings leave the reserve."""
         self._known.add(what)
 
+    def budget_used(self) -> float:
+        """Return which part of the rate limit is used up, from 0 to 1."""
+        return self._bucket.used_ratio(self._clock.monotonic_ns())
+
     async def ask(self, what: str, request: Awaitable[T]) -> T:
         """Make one request when the rate limit allows; sort what goes wrong."""
         trace = _Trace()

@@ -14,8 +14,9 @@ from typing import Final, Protocol
 
 import msgspec
 
+from shared.messages.balances import Balance
 from shared.messages.base import Side
-from shared.messages.execution import Balance, OrderPurpose, OrderStatus
+from shared.messages.execution import OrderPurpose, OrderStatus
 from shared.messages.fill_key import FillKey
 from shared.messages.terms import OrderTerms
 
@@ -166,6 +167,9 @@ class Gateway(Protocol):
         Returns:
             Why the venue cannot; empty where it will.
         """
+
+    def budget_used(self) -> float | None:
+        """Return which part of the venue's rate limit is used up, 0 to 1; ``None``: has none."""
 
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
         """Return the account's working orders, ours or not."""

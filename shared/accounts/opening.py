@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from ipaddress import ip_address
-from typing import cast
 from urllib.parse import urlsplit
 
 from shared.accounts.account_stream import AccountSource
 from shared.accounts.ccxt_gateway import CcxtGateway, make_client
+from shared.accounts.ccxt_orders import GenericOrders
+from shared.accounts.venue_capabilities import check_generic, load_quirks, probed
 from shared.clock import Clock
 from shared.config import Secret, read_secret, simulated_host
 from shared.config_sections import Config, VenueConfig
@@ -27,11 +27,6 @@ def is_local(url: str, simulated_host: str = "") -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def load_quirks(adapter: str) -> OrderQuirks:
-    """Return the order-entry module of a venue folder; ``load_ccxt_setup`` has checked the name."""
-    return cast("OrderQuirks", import_module(f"shared.venues.{adapter}.orders"))
 
 
 def read_keys(
@@ -68,7 +63,8 @@ def open_account(
     """Return the gateway of a venue's account, with keys of ``owner`` where there are any.
 
     Raises:
-        ConfigError: The mode does not allow an address, or credentials are missing.
+        ConfigError: The mode does not allow an address, credentials are missing, or ccxt's
+            exchange cannot do what live arbitrage needs.
     """
     venue = config.venues[name]
     local = is_local(venue.rest_url, simulated_host(environ))
@@ -81,16 +77,20 @@ def open_account(
     adapter = venue.adapter or name
     setup = load_ccxt_setup(adapter)
     timeout_ms = int(config.executor.request_timeout_ms)
-    client = make_client(load_feed(adapter).ccxt_id, setup.OPTIONS, key, secret, timeout_ms)
+    ccxt_id = venue.ccxt_id or load_feed(adapter).ccxt_id
+    quirks = _generic(name, venue) if venue.ccxt_id else load_quirks(adapter)
+    client = make_client(ccxt_id, setup.OPTIONS, key, secret, timeout_ms)
     setup.set_urls(client, venue.rest_url)
     setup.leave_out_unreadable(client)
-    return CcxtGateway(
-        name,
-        client,
-        load_quirks(adapter),
-        clock,
-        account=_account_source(name, venue, config, environ),
-    )
+    source = None if venue.ccxt_id else _account_source(name, venue, config, environ)
+    # Whoever else has keys cancels with them, and waits for no other address.
+    return CcxtGateway(name, client, quirks, clock, account=source, refuses_withdrawals=not owner)
+
+
+def _generic(name: str, venue: VenueConfig) -> OrderQuirks:
+    found = probed(name, venue)
+    check_generic(name, venue, found)
+    return GenericOrders(found)
 
 
 def _account_source(

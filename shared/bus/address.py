@@ -56,15 +56,23 @@ class Endpoint:
     Raises:
         ConfigError: A part of the URL is wrong, or a file that it or ``tls_ca_file`` names;
             ``setting`` says in errors where the URL was given.
+
+    ``login`` stands in the names of variables that are read before ``ARB_REDIS_USERNAME`` and
+    ``ARB_REDIS_PASSWORD``: ``DASHBOARD_`` in ``ARB_DASHBOARD_REDIS_USERNAME``.
     """
 
-    def __init__(self, config: BusConfig, setting: str = "bus.url (or ARB_REDIS_URL)") -> None:
+    def __init__(
+        self, config: BusConfig, setting: str = "bus.url (or ARB_REDIS_URL)", *, login: str = ""
+    ) -> None:
         self.where = mask(config.url)
         named = f"{setting} {self.where}"
         parts = _split(config.url, named)
         self.connection_class = _CLASSES[parts.scheme]
         self.arguments: dict[str, Any] = _arguments(parts, named)
-        username, password = read_secret("ARB_REDIS_USERNAME"), read_secret("ARB_REDIS_PASSWORD")
+        username, password = (
+            read_secret(f"ARB_{login}REDIS_{part}") or read_secret(f"ARB_REDIS_{part}")
+            for part in ("USERNAME", "PASSWORD")
+        )
         if username:
             self.arguments["username"] = username.reveal()
         if password:

@@ -41,6 +41,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from shared.domain.booked_balances import by_venue
 from shared.domain.executions import Execution, plain_trades
 from shared.domain.fees import MONEY_STEP, plus_known
 from shared.domain.holding import Holding
@@ -282,6 +283,8 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         Unlike a holding's own quantity this leaves out fees that were paid in that asset for trades
         of another one: they are spent, there is nothing to close.
         """
+        if not any(self.quantities.values()):
+            return {}  # as of every round that is closed, each second
         totals: dict[str, Decimal] = {}
         for place, qty in self.quantities.items():
             _add(totals, holding_key(*holding_place(place)), qty)
@@ -304,12 +307,7 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def inventory_change(self) -> dict[str, dict[str, Decimal]]:
         """Return per venue and asset how trading changed the balance; zeros are left out."""
-        change: dict[str, dict[str, Decimal]] = {}
-        for key, amount in sorted(self.inventory.items()):
-            venue, _, asset = key.partition("|")
-            if amount:
-                change.setdefault(venue, {})[asset] = amount
-        return change
+        return by_venue(self.inventory)
 
     def _holding(self, key: str) -> Holding:
         holding = self.holdings.get(key)
@@ -346,11 +344,13 @@ def _market_of(venue: str, instrument: str) -> _Market:
     )
 
 
+@lru_cache(maxsize=65_536)
 def holding_key(venue: str, instrument: str) -> str:
     """Return where an instrument is held: spot over all venues, a derivative at one."""
     return instrument if is_spot(instrument) else f"{venue}|{instrument}"
 
 
+@lru_cache(maxsize=65_536)
 def holding_place(key: str) -> tuple[str, str]:
     """Return venue (empty for spot) and instrument of a holding's key."""
     venue, bar, instrument = key.rpartition("|")

@@ -101,6 +101,15 @@ def costs_of(buy_fee: float, sell_fee: float, edge_bps_min: float) -> Costs:
     return Costs(1.0 + buy_fee, 1.0 - sell_fee, 1.0 + buy_fee + edge_bps_min / _BPS)
 
 
+def obstacle_of(ask: float, bid: float, costs: Costs) -> tuple[Obstacle, float]:
+    """Return why best prices that do not pay do not, and their edge in basis points."""
+    buy_cost, sell_keep, _ = costs
+    edge_bps = (bid * sell_keep - ask * buy_cost) / ask * _BPS
+    if bid <= ask:
+        return _NOT_CROSSED, edge_bps
+    return _FEES if edge_bps < 0 else _EDGE_MIN, edge_bps
+
+
 def take_crossed_depth(
     asks: Sequence[Level],
     bids: Sequence[Level],
@@ -128,10 +137,7 @@ def take_crossed_depth(
     bid, bid_left = bids[0]
     buy_cost, sell_keep, buy_need = costs
     if bid * sell_keep < ask * buy_need or bid <= ask:
-        edge = (bid * sell_keep - ask * buy_cost) / ask * _BPS
-        if bid <= ask:
-            return Uncrossed(_NOT_CROSSED, edge)
-        return Uncrossed(_FEES if edge < 0 else _EDGE_MIN, edge)
+        return Uncrossed(*obstacle_of(ask, bid, costs))
     room = min(qty_max, notional_max / bid)
     assert room > 0
     qty = cost = proceeds = 0.0

@@ -236,7 +236,9 @@ def _coarsest(legs: Sequence[PathLeg], start: Decimal) -> tuple[int, int]:
     amount, fewest = start, (0, -1)
     for number, leg in enumerate(legs):
         got = _flow(leg, amount)
-        base = got if leg.side is Side.BUY else amount
+        base, fee = got if leg.side is Side.BUY else amount, leg.fee_bps * ONE_BP
+        if leg.is_fee_in_base:  # the order itself: before a buy's fee, without a sell's
+            base = base / (_ONE - fee) if leg.side is Side.BUY else base / (_ONE + fee)
         lots = int(base / leg.lot_size * (_ONE + NOISE))
         if fewest[1] < 0 or lots < fewest[1]:
             fewest = number, lots
@@ -284,8 +286,8 @@ def _reach(leg: PathLeg, wanted: Decimal) -> Traded | None:
         if found is None:
             return None
         qty = found
-    qty = _up_to_lot(qty, leg.lot_size)
     for _ in range(ROUNDINGS_MAX):
+        qty = _large_enough(leg, qty)
         traded = order(leg, qty)
         if traded is None or traded.got >= wanted:
             return traded
@@ -293,6 +295,21 @@ def _reach(leg: PathLeg, wanted: Decimal) -> Traded | None:
         more = missing if leg.side is Side.BUY else missing / traded.price_worst
         qty += _up_to_lot(more, leg.lot_size)
     return None
+
+
+def _large_enough(leg: PathLeg, qty: Decimal) -> Decimal:
+    """Return the least quantity from ``qty`` on that is of whole lots and not below a minimum.
+
+    The worth of a sell is counted at the last level it takes, so it may fall as the order grows.
+    """
+    qty = _up_to_lot(max(qty, leg.qty_min), leg.lot_size)
+    below = _ZERO
+    for price, there in leg.levels:
+        least = max(qty, _up_to_lot(leg.notional_min / price, leg.lot_size))
+        if leg.side is Side.BUY or least <= below + there:
+            return least
+        below += there
+    return qty
 
 
 def _affordable(leg: PathLeg, amount: Decimal) -> Decimal:

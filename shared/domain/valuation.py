@@ -16,6 +16,8 @@ from shared.messages.market import DepthView
 
 _INVERSE = Contract(InstrumentKind.INVERSE)
 """Quantities are in quote units, whatever the size of the venue's contract."""
+PRICES_MAX = 1_024
+"""Prices remembered while the books stand still."""
 
 
 class Close(NamedTuple):
@@ -58,12 +60,18 @@ def closes(views: Iterable[DepthView]) -> FindClose:
 
 
 def closing_prices(views: Iterable[DepthView]) -> ClosingPrice:
-    """Return the price per unit of what ``closes`` finds."""
+    """Return the price per unit of what ``closes`` finds; it walks for each question once."""
     find = closes(views)
+    known: dict[tuple[str, str, Decimal], Decimal | None] = {}
 
     def price(venue: str, instrument: str, qty: Decimal) -> Decimal | None:
-        found = find(venue, instrument, qty)
-        return None if found is None else found.price
+        asked = venue, instrument, qty
+        if asked not in known:
+            found = find(venue, instrument, qty)
+            if len(known) >= PRICES_MAX:
+                known.clear()
+            known[asked] = None if found is None else found.price
+        return known[asked]
 
     return price
 

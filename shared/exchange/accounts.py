@@ -156,6 +156,10 @@ class AccountLedger:
         held = (p for p in self.positions.values() if p.asset == asset)
         return sum((abs(p.cost) / self.leverage for p in held), ZERO)
 
+    def transfer(self, asset: str, amount: Decimal) -> None:
+        """Pay in, or withdraw: negative."""
+        self._move(asset, amount)
+
     def _move(self, asset: str, amount: Decimal) -> None:
         self.balance(asset).free += amount
         self.house[asset] = self.house.get(asset, ZERO) - amount

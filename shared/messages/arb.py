@@ -32,6 +32,7 @@ from shared.messages.bounds import (
     Strategy,
     Venue,
 )
+from shared.messages.offer_terms import CarryTerms, ConversionTerms
 from shared.messages.rounds import Intent
 from shared.messages.terms import AssetPrice, OrderTerms, Resting
 
@@ -79,6 +80,9 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
 
     ``resting`` is given where one of two legs at two venues is to rest, post-only, and the other to
     hedge each of its fills: ``price_limit`` of that one is the worst hedge at which it may rest.
+
+    ``conversions`` are what legs cost that exchange a quote asset for ``quote``; ``carry`` is what
+    the round that is opened is expected to earn by funding, which is in no other figure.
     """
 
     opportunity_id: Id
@@ -103,6 +107,8 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     values: Annotated[list[AssetPrice], Meta(max_length=LEGS_MAX)] = []
     stop_bps: Bps = Decimal(0)
     resting: Resting | None = None
+    conversions: Annotated[list[ConversionTerms], Meta(max_length=LEGS_MAX)] = []
+    carry: CarryTerms | None = None
 
 
 class Target(StrEnum):
@@ -163,7 +169,8 @@ class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
 
     ``gate`` is the code of the gate; ``edge_bps_best`` the best net edge seen in the window
     (``None`` where the gate stops before an edge is known); ``context`` says the numbers of the
-    last one. ``strategy_id`` is the configured strategy that compared them.
+    last one. ``strategy_id`` is the configured strategy that compared them, ``needs_bps`` the least
+    edge that it asks of this pair now (``None`` where it depends on more than the pair).
     """
 
     detector: Name
@@ -177,3 +184,4 @@ class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
     edge_bps_best: AnyFloat | None = None
     context: dict[str, str] = {}
     strategy_id: Strategy = ""
+    needs_bps: AnyFloat | None = None

@@ -32,6 +32,8 @@ AHEAD_NS_MAX_DURABLE = 60_000_000_000
 Code that orders by such a time takes it for now."""
 DEADLINE_NS_MAX = 3_600_000_000_000
 """How far in the future anything may expire."""
+PAUSE_NS_MAX = 366 * 86_400_000_000_000
+"""How long a strategy may be paused."""
 FUNDING_NS_MAX = 60 * 86_400_000_000_000
 """How far in the future a funding may settle."""
 INTERVAL_NS_MAX = 366 * 86_400_000_000_000
@@ -145,6 +147,7 @@ LegIndex = Annotated[int, NumberRange(0, 35)]
 Attempt = Annotated[int, NumberRange(0, 36 * 36 - 1)]
 Moment = Annotated[int, Meta(ge=0, le=INT_MAX), TimeLimit()]
 Deadline = Annotated[int, Meta(ge=0, le=INT_MAX), TimeLimit(DEADLINE_NS_MAX)]
+PauseEnd = Annotated[int, Meta(ge=0, le=INT_MAX), TimeLimit(PAUSE_NS_MAX)]
 FundingTime = Annotated[int, Meta(ge=0, le=INT_MAX), TimeLimit(FUNDING_NS_MAX)]
 VenueTime = Annotated[int, Meta(ge=0, le=INT_MAX)]
 """A venue's own clock: offset from ours by an unknown amount, so bounded by nothing of ours."""

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta
 
+from shared.messages.balances import Balance
 from shared.messages.base import Certainty, DecisionMessage, Side, TradingState
 from shared.messages.bounds import (
     LEGS_MAX,
@@ -29,6 +29,7 @@ from shared.messages.bounds import (
     Moment,
     Name,
     OrderId,
+    PauseEnd,
     PlanId,
     Price,
     PriceOrZero,
@@ -48,10 +49,9 @@ from shared.messages.terms import (
     OrderTerms,
     OrderType,
     Resting,
+    Shrunk,
     TimeInForce,
 )
-
-_INSTANT: Final = Intent.INSTANT
 
 OPERATOR_STRATEGY: Final = "operator"
 """Stands for a strategy where an operator had orders made (FLATTEN)."""
@@ -118,13 +118,14 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     A MAKER_TAKER plan has ``resting``, and two legs at two venues: the post-only one rests, the IOC
     one hedges its fills, and its ``price_limit`` is the worst at which the other may go on resting.
     A fill is hedged within the loss cap, whatever that. ``inventory_cost`` is due later: no result.
+    ``shrunk`` is given where the plan is smaller than its opportunity.
     """
 
     plan_id: PlanId
     opportunity_id: Id
     base: Asset
     quote: Asset
-    legs: Annotated[list[PlanLeg], Meta(min_length=1, max_length=LEGS_MAX)]
+    legs: Annotated[list[PlanLeg], msgspec.Meta(min_length=1, max_length=LEGS_MAX)]
     net_expected: Amount
     loss_cap: AmountOrZero
     ts_recv_ns: Moment
@@ -135,16 +136,17 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     intent: Intent = Intent.INSTANT
     round_id: MaybeId = ""
     opening: Amount = Decimal(0)
-    values: Annotated[list[AssetPrice], Meta(max_length=LEGS_MAX)] = []
+    values: Annotated[list[AssetPrice], msgspec.Meta(max_length=LEGS_MAX)] = []
     policy: LegPolicy = LegPolicy.CONCURRENT
     hedge_deadline_ms: Count = 0
     resting: Resting | None = None
     inventory_cost: InventoryCost | None = None
+    shrunk: Shrunk | None = None
 
     @property
     def is_directional(self) -> bool:
         """Whether it changes a position by one leg, and has nothing to even out."""
-        return self.intent is not _INSTANT and len(self.legs) == 1
+        return self.intent is not Intent.INSTANT and len(self.legs) == 1
 
 
 class OrderPurpose(StrEnum):
@@ -172,8 +174,10 @@ class OrderStatus(StrEnum):
 class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
     """An order's new state. SUBMITTED is on the stream before the venue hears of the order.
 
-    ``filled_qty`` is cumulative; ``ts_sent_ns`` is when the request left (after the write-ahead was
-    confirmed). ``strategy`` is that of its plan. ``reduce_only``: it opens nothing.
+    ``filled_qty`` is cumulative; ``ts_sent_ns`` is when the request left, after the write-ahead.
+    ``strategy`` is that of its plan, ``attempt`` modulo 1,296. ``reduce_only``: it opens nothing.
+    ``price_arrival``, of a plan's leg that takes, is the average at which all of it would have
+    traded in the newest book when it was put on record (0: no LIVE book held it all, or it rests).
     """
 
     plan_id: PlanId
@@ -196,6 +200,7 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
     order_type: OrderType = OrderType.LIMIT
     time_in_force: TimeInForce = TimeInForce.IOC
     reduce_only: bool = False
+    price_arrival: PriceOrZero = Decimal(0)
 
 
 class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
@@ -266,13 +271,6 @@ class FundingKnown(DecisionMessage, frozen=True, kw_only=True, tag="funding_know
     reason: str = ""
 
 
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """One asset on one venue."""
-
-    free: Amount
-    used: Amount
-
-
 class BalanceReport(DecisionMessage, frozen=True, kw_only=True, tag="balance_report"):
     """Balances as the venue reports them; perpetual positions in signed base units."""
 
@@ -328,8 +326,7 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
     ``mode`` is paper, simulated or live. ``open_plans`` and ``unknown_orders`` count unfinished
     work. ``venues_down`` is what gets no new orders, by ``venue`` or ``venue|instrument``, and the
     venue's reason. ``plans_waiting`` is what may be open at worst, by id of the plans that wait for
-    such a venue to report the outcome of an order. ``switches`` are the dead-man's switches of the
-    venues that are traded.
+    such a venue to report the outcome of an order. ``switches`` are of the venues that are traded.
     """
 
     ready: bool
@@ -351,31 +348,28 @@ class Denied(DecisionMessage, frozen=True, kw_only=True, tag="denied"):
 
 
 class TradingStateChanged(DecisionMessage, frozen=True, kw_only=True, tag="trading_state"):
-    """The trading state, on every change and every second; ``commands`` are the newest it follows.
-
-    Who sent one knows by its id that risk has taken it.
-    """
+    """The trading state, on every change and every second."""
 
     state: TradingState
     reason: str
     ts_since_ns: Moment
-    commands: list[Id] = []
+    commands: list[Id] = []  # the newest it follows: who sent one sees that risk has taken it
 
 
 class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     """Exposure and result as risk sees them, every second.
 
-    ``exposure`` is net base quantity per asset from our fills since the ledger began; ``realized``
-    (closed, after fees) and ``fees`` are per quote asset, ``unrealized`` too (``None``: a position
-    has no price). ``inventory`` is how trading changed each balance, per venue and asset.
-    ``reserved_by_quote`` is the notional of plans in flight, ``reserved`` the largest of these.
-    ``by_strategy`` splits results and positions by the strategy that traded, and adds up to those
-    above (``shared/domain/strategy_books.py``, also on what ``unknown``, ``operator``, ``other``
-    and ``netted`` stand for). ``funding`` (received: positive) is in ``realized``;
-    ``funding_unknown`` says by venue why more may have been paid. ``today`` is the day's result
-    with open positions at executable prices, ``drawdown`` what is lost since the peak,
-    ``marks_estimated`` what counts where no book prices a position; ``paused`` are strategies that
-    lost too often in a row. ``fees_unpriced`` (by quote asset) are in no figure above.
+    ``exposure`` is net base quantity per asset from our fills; ``realized`` (closed, after fees),
+    ``fees`` and ``unrealized`` (``None``: a position has no price) are per quote asset.
+    ``inventory`` is how trading changed balances, by venue and asset, ``transfers`` what moved
+    beside. ``reserved_by_quote`` is the notional of plans in flight, ``reserved`` the largest of
+    these. ``by_strategy`` splits results and positions, and adds up to them (what ``unknown``,
+    ``operator``, ``other``, ``netted`` are: ``shared/domain/strategy_books.py``). ``funding``
+    (received: positive) is in ``realized``; ``funding_unknown`` says by venue why more may have
+    been paid. ``today`` is the day's result, open positions at executable prices, ``equity`` that
+    since the ledger began, ``drawdown`` what is lost since its peak, ``marks_estimated`` what
+    counts where no book prices one; ``paused`` are strategies that lost too often in a row.
+    ``fees_unpriced`` are in no figure above.
     """
 
     state: TradingState
@@ -396,5 +390,7 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     today: dict[Asset, Amount] = {}
     drawdown: dict[Asset, Amount] = {}
     marks_estimated: dict[str, str] = {}
-    paused: dict[Strategy, Moment] = {}
+    paused: dict[Strategy, PauseEnd] = {}
     fees_unpriced: dict[Asset, dict[Asset, Amount]] = {}
+    equity: dict[Asset, Amount] = {}
+    transfers: dict[Venue, dict[Asset, Amount]] = {}

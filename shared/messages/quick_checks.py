@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from shared.messages.bounds import (
     EXPONENT_MIN,
@@ -32,6 +30,9 @@ from shared.messages.checks import (
     view_flaw,
 )
 from shared.messages.market import BookDelta, DepthView
+
+if TYPE_CHECKING:
+    import msgspec
 
 IsRight = Callable[[Any, int], bool]
 

@@ -63,8 +63,9 @@ class RoundLeg(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StrategyPosition(DecisionMessage, frozen=True, kw_only=True, tag="strategy_position"):
-    """One round of a strategy, as its fills say; on change and every second.
+    """One round of a strategy, as its fills say; on change and every second until it is closed.
 
+    A closed one is repeated for three seconds, then in turn with other closed ones, one a second.
     ``unhedged`` is the net base units of all legs. ``realized`` is what was closed, after fees and
     with funding, per quote asset; ``certainty`` says how well it is known. ``funding`` is what was
     received (negative: paid), per asset: ``funding_certainty`` is UNKNOWN where a derivative was

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from shared.messages.bounds import Moment
+from shared.messages.bounds import Deadline
 
 
 class SwitchState(StrEnum):
@@ -22,5 +22,5 @@ class DeadManSwitch(msgspec.Struct, frozen=True, kw_only=True):
     """A venue's dead-man's switch. It cancels orders; it closes no position."""
 
     state: SwitchState
-    ts_until_ns: Moment = 0
+    ts_until_ns: Deadline = 0
     reason: str = ""

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import msgspec
 
 from shared.messages.base import Certainty, Side
-from shared.messages.bounds import AmountOrZero, Asset, Count, Instrument, Moment, Price, Qty, Venue
+from shared.messages.bounds import (
+    AmountOrZero,
+    Asset,
+    Count,
+    Instrument,
+    Moment,
+    Name,
+    Price,
+    Qty,
+    Venue,
+)
 
 
 class OrderType(StrEnum):
@@ -20,6 +32,7 @@ class OrderType(StrEnum):
 
 
 _LIMIT: Final = OrderType.LIMIT
+NO_SAME_BOOKS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class TimeInForce(StrEnum):
@@ -146,6 +159,18 @@ class InventoryCost(msgspec.Struct, frozen=True, kw_only=True):
     route: str = ""
 
 
+class Shrunk(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan was before risk made it smaller, and by which limits.
+
+    ``qty`` and ``notional`` are the opportunity's. ``limits`` are codes of docs/denials.md, in the
+    order in which they were exceeded, each once.
+    """
+
+    qty: Qty
+    notional: AmountOrZero
+    limits: list[Name]
+
+
 class Traded(Protocol):
     """Anything that is traded somewhere: terms, an order, a fill."""
 
@@ -166,9 +191,21 @@ def is_same_side(one: Traded, other: Traded) -> bool:
     )
 
 
-def would_meet(one: OrderTerms, other: OrderTerms) -> bool:
-    """Tell whether two orders would trade with each other: one of both rests, and prices cross."""
-    if one.market != other.market or one.side is other.side or not (one.rests or other.rests):
+def would_meet(
+    one: OrderTerms, other: OrderTerms, same_books: Mapping[str, str] = NO_SAME_BOOKS
+) -> bool:
+    """Tell whether two orders would trade with each other: one of both rests, and prices cross.
+
+    Args:
+        one: An order.
+        other: Another one.
+        same_books: Of venues that are further accounts at another one, which that is.
+    """
+    if one.instrument != other.instrument or one.side is other.side:
+        return False
+    if not (one.rests or other.rests):
+        return False
+    if same_books.get(one.venue, one.venue) != same_books.get(other.venue, other.venue):
         return False
     bought, sold = (one, other) if one.side is Side.BUY else (other, one)
     return bought.price_limit >= sold.price_limit

@@ -26,9 +26,18 @@ PARAMETERS: dict[str, dict[str, float | str | bool]] = {
 }
 """What may be injected, with the parameters each takes and their defaults."""
 
-ACCOUNT_STATES = ("ok", "read_only", "revoked", "restricted", "hedge_mode")
-"""What may be wrong with an account: its key may not trade or is gone, it may not trade itself, or
-it is in hedge mode (where a venue has that). It lasts until another state is set."""
+ACCOUNT_STATES = (
+    "ok",
+    "read_only",
+    "revoked",
+    "restricted",
+    "hedge_mode",
+    "multi_assets",
+    "may_withdraw",
+)
+"""What may be wrong with an account: its key may not trade or is gone, it may not trade itself, it
+is in hedge mode or has one margin for all assets, or its key may withdraw (where a venue has or
+tells that). It lasts until another state is set."""
 CHOICES = {"how": ("close", "timeout"), "state": ACCOUNT_STATES}
 IMMEDIATE = {"disconnect", "stall", "clock_skew", "account"}
 

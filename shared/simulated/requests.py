@@ -1,7 +1,8 @@
-"""What simulated venues ask of a request on a socket before they look closer. Pure."""
+"""What simulated venues ask of a request before they look closer. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 ID_CHARS_MAX = 36
 ID_MAX = 2**63
 SHOWN_CHARS_MAX = 100
+NOTHING_GIVEN = (None, "", False, "false")
 
 
 def decode_object(text: str) -> dict[str, Any] | None:
@@ -29,6 +31,16 @@ def is_id(value: object) -> bool:
 def is_integer(value: object) -> bool:
     """Tell whether it is a 64-bit integer; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool) and -ID_MAX <= value < ID_MAX
+
+
+def first_unread(parameters: Mapping[str, Any], read: Collection[str]) -> str:
+    """Return the name of a parameter that is given and nobody here reads; empty if there is none.
+
+    What would make another order of it must be refused: a stop or an iceberg that is taken for a
+    plain limit order teaches a client the wrong venue.
+    """
+    given = (name for name, value in parameters.items() if value not in NOTHING_GIVEN)
+    return next((name for name in given if name not in read), "")
 
 
 def shown(value: object) -> str:

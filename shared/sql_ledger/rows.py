@@ -17,6 +17,7 @@ import msgspec
 import msgspec.inspect
 
 from shared.messages.arb import Opportunity
+from shared.messages.balances import BalanceMoved
 from shared.messages.base import Message
 from shared.messages.control import Alert, Command
 from shared.messages.execution import (
@@ -77,6 +78,7 @@ TABLES: Final = {
         Table(name="orders", key=("client_order_id",), rule=Rule.STATUS),
         Table(name="fills", key=FillKey._fields, rule=Rule.FILL),
         Table(name="funding_payments", key=("venue", "instrument", "payment_id")),
+        Table(name="balance_moves", key=("venue", "asset", "ts_ns")),
         Table(name="funding_known", key=("venue",), rule=Rule.NEWEST),
         Table(
             name="balance_reports",
@@ -104,6 +106,9 @@ _STATUS_COLUMNS: Final = (
     "entry_last",
     "ts_last_ns",
 )
+
+_NOT_OF_ORDERS: Final = frozenset({"ts_recv_ns", "price_arrival"})
+"""What only the rows of ``order_events`` have."""
 
 
 def entry_text(entry_id: str, index: int) -> str:
@@ -201,7 +206,7 @@ def _as_it_is(table: str) -> Callable[[Any, str], list[Row]]:
 
 def _order(event: OrderEvent, entry: str) -> list[Row]:
     columns = _columns(event)
-    order = {name: value for name, value in columns.items() if name != "ts_recv_ns"}
+    order = {name: value for name, value in columns.items() if name not in _NOT_OF_ORDERS}
     order |= {"entry": entry, "entry_last": entry, "ts_last_ns": event.ts_ns}
     return [Row("order_events", {"entry": entry, **columns}), Row("orders", order)]
 
@@ -284,6 +289,7 @@ _MAKERS: Final[dict[type[Message], Callable[[Any, str], list[Row]]]] = {
     FundingPaid: _as_it_is("funding_payments"),
     FundingKnown: _as_it_is("funding_known"),
     BalanceReport: _balances,
+    BalanceMoved: _as_it_is("balance_moves"),
     RiskReport: _risk,
     TradingStateChanged: _state,
     Command: _as_it_is("commands"),

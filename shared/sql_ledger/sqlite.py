@@ -103,7 +103,7 @@ class SqliteLedger(Ledger):
 
 
 def write_file(path: Path) -> SqliteLedger:
-    """Open a file to write to, made where there is none.
+    """Open a file to write to, made where there is none, for its owner's eyes only.
 
     Raises:
         LedgerError: It cannot be had.
@@ -112,6 +112,8 @@ def write_file(path: Path) -> SqliteLedger:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(f"{path.parent}: {error.strerror}") from error
+    with suppress(OSError):  # what is wrong SQLite tells
+        path.touch(mode=0o600)
     return _open(path, "rwc")
 
 

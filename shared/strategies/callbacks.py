@@ -8,9 +8,9 @@ from typing import Any
 from shared.strategies.port import Strategy
 
 CALLBACKS = (  # names to look through, many on a line
-    "set_up", "inputs", "warmup", "on_rules", "on_depth", "on_trade", "on_bar", "on_gap", "on_mark",
-    "on_funding", "on_position", "on_inventory", "on_held_back", "on_timer", "next_deadline_ns",
-    "save", "restore", "counters", "gauges",
+    "set_up", "inputs", "warmup", "horizon_ms", "on_rules", "on_depth", "on_trade", "on_bar",
+    "on_gap", "on_mark", "on_funding", "on_position", "on_inventory", "on_held_back", "on_timer",
+    "next_deadline_ns", "save", "restore", "counters", "gauges",
 )  # fmt: skip
 
 

@@ -46,13 +46,17 @@ class _Miss:
 
 @dataclass(slots=True, eq=False)
 class Route:
-    """Buy on one book, sell on another: what near misses are counted on."""
+    """Buy on one book, sell on another: what near misses are counted on.
+
+    ``needs_bps`` is the least edge that its strategy asks for, where that is known.
+    """
 
     buy_venue: str
     buy_instrument: str
     sell_venue: str
     sell_instrument: str
     misses: dict[str, _Miss] = field(default_factory=dict)
+    needs_bps: float | None = None
 
 
 class NearMisses:
@@ -142,6 +146,7 @@ class NearMisses:
             edge_bps_best=None if miss.edge_bps_best == -math.inf else miss.edge_bps_best,
             context=dict(zip(self._names[gate], map(str, miss.last.values), strict=True)),
             strategy_id=strategy_id,
+            needs_bps=route.needs_bps,
         )
 
 

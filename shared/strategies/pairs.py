@@ -14,9 +14,9 @@ from shared.domain.depth import (
     SIZE_MAX,
     SIZE_MIN,
     CrossedDepth,
-    Uncrossed,
     are_levels,
     exact_levels,
+    obstacle_of,
     take_crossed_depth,
 )
 from shared.domain.instrument import InstrumentKind, split_instrument
@@ -120,6 +120,7 @@ class Pair:
         """Work out again what does not change from view to view."""
         buy, sell = self.buy, self.sell
         self.rules, self.blocked = None, None
+        self.route.needs_bps = edge_bps_min + self.skew_bps
         if buy.name.quote != sell.name.quote:
             self.blocked = Stopped(Gate.QUOTE_MISMATCH, (buy.name.quote, sell.name.quote))
         elif InstrumentKind.INVERSE in (buy.name.kind, sell.name.kind):
@@ -238,12 +239,13 @@ class Pairs:
         asks, bids = asked.asks, offered.bids
         costs, bid, ask = rules.costs, bids[0][0], asks[0][0]
         # Only where the best prices pay, which is rare: every level is looked at.
-        pays = bid > ask and bid * costs.sell_keep >= ask * costs.buy_need
-        if pays and not (are_levels(asks) and are_levels(bids)):
+        if bid <= ask or bid * costs.sell_keep < ask * costs.buy_need:  # nearly always
+            obstacle, edge_bps = obstacle_of(ask, bid, costs)
+            return Stopped(OF_OBSTACLE[obstacle], (bid, ask), edge_bps)
+        if not (are_levels(asks) and are_levels(bids)):
             return Stopped(Gate.BOOK_NOT_LIVE, (_trust(buy), _trust(sell)))
         found = take_crossed_depth(asks, bids, costs, notional_max=pair.notional_max)
-        if isinstance(found, Uncrossed):  # nearly always
-            return Stopped(OF_OBSTACLE[found.obstacle], (bid, ask), found.edge_bps)
+        assert isinstance(found, CrossedDepth), "the best prices pay"
         if pair.opens_position:
             return Stopped(Gate.OPENS_POSITION, (bid, ask), found.edge_bps)
         if now_ns < pair.ts_cool_ns:

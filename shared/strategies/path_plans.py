@@ -22,6 +22,7 @@ from shared.domain.path import Outcome, Traded
 from shared.domain.rounding import exact, price_to_tick
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side
+from shared.messages.offer_terms import ConversionTerms
 from shared.messages.terms import AssetPrice
 from shared.strategies.path_books import PathBook
 
@@ -104,6 +105,34 @@ def plan_path(
         ts_expire_ns=now_ns + publisher.ttl_ns,
         strategy_id=publisher.strategy_id,
         values=values,
+    )
+
+
+def conversion_terms(found: Opportunity, number: int, book: PathBook) -> ConversionTerms:
+    """Return what a leg costs that exchanges another quote asset for the opportunity's own.
+
+    Args:
+        found: The opportunity.
+        number: Of the leg.
+        book: Which the leg was walked on.
+    """
+    leg, name, view = found.legs[number], book.name, book.view
+    assert view is not None
+    middle = (exact(view.bids[0][0]) + exact(view.asks[0][0])) / 2
+    fee_bps, fee_asset = leg.fee_bps, leg.fee_asset
+    flow = flow_of(leg.instrument, leg.side, leg.qty, leg.price_avg, fee_bps, fee_asset)
+    free = flow_of(leg.instrument, leg.side, leg.qty, leg.price_avg, Decimal(0), fee_asset)
+    is_sale = leg.side is Side.SELL
+    at_middle = free.spent * middle if is_sale else free.spent / middle
+    whole = flow.spent * middle if is_sale else flow.spent / middle
+    spread = (at_middle - free.brought).quantize(MONEY_STEP)
+    return ConversionTerms(
+        leg=number,
+        asset=name.base if is_sale else name.quote,
+        rate=_VALUE_DIGITS.divide(flow.brought, flow.spent),
+        middle=_VALUE_DIGITS.plus(middle if is_sale else 1 / middle),
+        spread=spread,
+        fee=(whole - flow.brought).quantize(MONEY_STEP) - spread,
     )
 
 

@@ -219,6 +219,13 @@ class Strategy(Generic[P]):
         """Return how much it must have seen before it may be believed."""
         return Warmup()
 
+    def horizon_ms(self) -> int:
+        """Return how long it holds a round at most (ms); 0: it holds none, or does not say.
+
+        Research keeps that long between what it picks parameters by and what it tests them on.
+        """
+        return 0
+
     def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Output]:
         """Take the rules of an instrument in: tick, lot, least order, fees. They are repeated."""
         return ()

@@ -20,7 +20,7 @@ from shared.messages.rounds import Intent, StrategyPosition
 from shared.messages.rules import InstrumentRules
 from shared.strategies.two_legs import Offer, make_leg
 
-_ZERO = Decimal(0)
+_ZERO, _ONE = Decimal(0), Decimal(1)
 _DOWN = Context(prec=28, rounding=ROUND_DOWN)
 _MS = 1_000_000
 
@@ -145,6 +145,7 @@ def close_round(
     *,
     age_ms_max: int,
     ttl_ms: int = 500,
+    share: Decimal = _ONE,
 ) -> Opportunity | None:
     """Return what closes as much of a round as its books hold now, all legs by the same share.
 
@@ -156,9 +157,10 @@ def close_round(
         now_ns: Now.
         age_ms_max: Of a view.
         ttl_ms: From the opportunity to its expiry.
+        share: The most of it that is closed.
     """
     wanted: list[tuple[KnownBook, Side, Decimal]] = []
-    share = _Share(Decimal(1), Decimal(1))
+    least = _Share(share, _ONE)
     for market, side, qty in _open_legs(held):
         book = books.get(market)
         if book is None or not book.is_live(now_ns, age_ms_max) or book.rules is None:
@@ -168,13 +170,13 @@ def close_round(
         most = min(there, qty if book.rules.qty_max is None else book.rules.qty_max)
         if not book.rules.active or most <= 0:
             return None
-        if most * share.whole < share.part * qty:
-            share = _Share(most, qty)
+        if most * least.whole < least.part * qty:
+            least = _Share(most, qty)
         wanted.append((book, side, qty))
     orders = [
         order
         for book, side, qty in wanted
-        if (order := _part(book, side, share.of(qty))) is not None
+        if (order := _part(book, side, least.of(qty))) is not None
     ]
     terms = RoundTerms(held.strategy_id, held.round_id, Intent.CLOSE, ttl_ms)
     return plan_round(terms, orders, now_ns) if orders else None

@@ -169,9 +169,17 @@ class RoundStrategy(Strategy[P]):
         """Return what would open a round in these two live books, or what stops it."""
         raise NotImplementedError(f"{type(self).__name__} has no orders()")
 
+    def explained(self, pair: RoundPair, found: Opportunity, now_ns: int) -> Opportunity:
+        """Return an opening with what else the strategy expects of it."""
+        return found
+
     def is_due(self, held: StrategyPosition, now_ns: int) -> bool:
         """Tell whether to close a round of which no plan is in flight."""
         raise NotImplementedError(f"{type(self).__name__} has no is_due()")
+
+    def horizon_ms(self) -> int:
+        """Return how long a round is meant to be held."""
+        return self.timing.held_ms_max
 
     # What happens
 
@@ -262,7 +270,8 @@ class RoundStrategy(Strategy[P]):
         if found is not None:
             pair.pending_ns = now_ns + PENDING_NS
             self._counts["opens"] += 1
-        return found
+            return self.explained(pair, found, now_ns)
+        return None
 
     def _close(self, held: StrategyPosition, now_ns: int) -> Opportunity | Stopped | None:
         """Close a round that is due; nothing while a plan of it is in flight."""

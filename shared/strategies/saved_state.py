@@ -114,6 +114,8 @@ class _Writer:
         key: Any = id(value)
         if kind is not tuple and isinstance(value, tuple) and all(type(v) in _PLAIN for v in value):
             key = kind, repr(value)  # a name may come of a cache or of a state: both are one
+        elif kind is Decimal or kind is Fraction:
+            key = kind, str(value)  # so may a number
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._kept)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from shared.errors import ConfigError
 from shared.lean_import import imported_when_used, without_init
 
 PACKAGES = ("ccxt", "ccxt.async_support")
@@ -24,6 +27,25 @@ def _user_agent() -> str:
 
 
 _GIVEN = {"requests.utils.default_user_agent": _user_agent}
+
+
+def exchange_ids() -> list[str]:
+    """Return how ccxt calls its exchanges, without loading any of it."""
+    found = find_spec("ccxt")
+    assert found is not None, "a dependency"
+    assert found.origin is not None, "it has an __init__"
+    files = (Path(found.origin).parent / "async_support").glob("*.py")
+    return sorted(file.stem for file in files if file.stem != "__init__")
+
+
+def check_exchange(ccxt_id: str, where: str = "") -> None:
+    """Refuse a name that is none of ccxt's exchanges; ``where`` begins the error.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if ccxt_id not in exchange_ids():
+        raise ConfigError(f"{where}ccxt has no exchange {ccxt_id!r}; arb venues --all lists them")
 
 
 def load_exchange(ccxt_id: str) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import ParseError
+
+if TYPE_CHECKING:
+    import msgspec
 
 T = TypeVar("T")
 

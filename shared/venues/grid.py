@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 
+from shared.config_limits import DOLLARS
+from shared.domain.instrument import split_instrument
+from shared.domain.order import ZERO
 from shared.messages.rules import InstrumentRules
 
 DECIMALS_MAX = 18
@@ -27,7 +30,11 @@ class Grid:
     def rules(
         self, venue: str, instrument: str, *, taker_fee_bps: Decimal, notional_min: Decimal
     ) -> InstrumentRules:
-        """Return rules with this grid; ``notional_min`` is in quote units."""
+        """Return rules with this grid; ``notional_min`` is in dollars.
+
+        Against an asset that is no dollar the least value of an order is not known, and lots alone
+        bound one.
+        """
         lot = Decimal(1).scaleb(-self._qty_decimals)
         return InstrumentRules(
             venue=venue,
@@ -35,7 +42,7 @@ class Grid:
             tick_size=Decimal(1).scaleb(-self._price_decimals),
             lot_size=lot,
             qty_min=lot,
-            notional_min=notional_min,
+            notional_min=notional_min if split_instrument(instrument).quote in DOLLARS else ZERO,
             taker_fee_bps=taker_fee_bps,
             maker_fee_bps=taker_fee_bps,
         )

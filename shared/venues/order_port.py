@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from shared.errors import Cause, Unavailable
+from shared.messages.balances import Balance
 from shared.messages.terms import TimeInForce
+from shared.venues.key_rights import UNTOLD, KeyRights
 from shared.venues.refusals import ErrorMeaning
 
 T = TypeVar("T")
@@ -78,6 +80,9 @@ class OrderQuirks(Protocol):
     async def check_account(self, client: Any, read: RateLimitedRead) -> None:
         """Raise ``Rejected`` if the account, its mode or its key cannot trade."""
 
+    async def key_rights(self, client: Any, read: RateLimitedRead) -> KeyRights:
+        """Return what the venue tells of the key beside that."""
+
     def forced_by(self, client_order_id: str) -> str:
         """Return why the venue made an order itself, such as a liquidation; empty if it did not."""
 
@@ -114,10 +119,8 @@ class OrderQuirks(Protocol):
     ) -> None:
         """Let the venue cancel all open orders in so many seconds unless told again; 0: never."""
 
-    async def balances(
-        self, client: Any, read: RateLimitedRead
-    ) -> dict[str, tuple[Decimal, Decimal]]:
-        """Return asset -> what orders may use, and what they hold."""
+    async def balances(self, client: Any, read: RateLimitedRead) -> dict[str, Balance]:
+        """Return what the account has of each asset; where it has positions, the wallet too."""
 
     async def positions(
         self, client: Any, read: RateLimitedRead, instruments: Sequence[str]
@@ -134,6 +137,12 @@ def never_forced(client_order_id: str) -> str:
     """Return nothing: ``forced_by`` of a venue that makes no orders itself, or not known to."""
     del client_order_id
     return ""
+
+
+async def no_key_rights(client: Any, read: RateLimitedRead) -> KeyRights:
+    """Return nothing: ``key_rights`` of a venue that does not tell, or is not known to."""
+    del client, read
+    return UNTOLD
 
 
 async def no_cancel_all_after(

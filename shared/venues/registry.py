@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from shared.errors import ConfigError
 from shared.venues.account_port import AccountFeed
+from shared.venues.ccxt_classes import exchange_ids
 from shared.venues.port import Feed, Recordings
 
 if TYPE_CHECKING:  # who trades loads no simulated venue
@@ -83,5 +84,12 @@ def load_simulated(adapter: str) -> Simulated:
 
 
 def _check(adapter: str) -> None:
-    if adapter not in EVERY:
-        raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(EVERY)}")
+    if adapter in EVERY:
+        return
+    there_are = f"there are: {', '.join(EVERY)}"
+    if adapter in exchange_ids():
+        raise ConfigError(
+            f"no market data for {adapter!r}: ccxt has it, but no adapter of this name reads its "
+            f"books; {there_are} (arb venues {adapter} says what it lacks, or how to configure it)"
+        )
+    raise ConfigError(f"no venue adapter {adapter!r}; {there_are}")

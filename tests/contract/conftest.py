@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.contract.bus_harness import (
     embedded_server,
     group_harness,
 )
+from tests.ports import free_ports
 from tests.redis_group import RedisGroup
 
 
@@ -33,8 +33,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def redis8() -> Iterator[Any]:
     from testcontainers.core.container import DockerContainer
 
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]  # fixed, so that it is the same after a restart
+    (port,) = free_ports(1)  # fixed, so that it is the same after a restart
     redis = DockerContainer("redis:8").with_bind_ports(6379, port)
     redis = redis.with_command("redis-server --appendonly yes --requirepass sesame")
     with redis as container:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +25,7 @@ from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.control import Alert, Command, CommandKind, Severity
 from tests.executor_model import make_plan
+from tests.ports import free_ports
 from tests.support import eventually
 
 EXAMPLE_PLAN = make_plan()
@@ -197,8 +197,7 @@ async def test_tls(tmp_path: Path) -> None:
     )
     tmp_path.chmod(0o755)
     (tmp_path / "key.pem").chmod(0o644)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     container = (
         DockerContainer("redis:8")
         .with_volume_mapping(str(tmp_path), "/tls", "ro")

@@ -17,14 +17,19 @@ from itertools import count
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 from yarl import URL
 
 from services.executor.accounts import open_gateways
 from services.executor.paper import PaperGateway
+from services.sentinel.gateways import open_gateways as open_to_kill
+from services.sentinel.requests import OrdersRead, ReadOrders
+from shared.accounts import ccxt_orders
+from shared.accounts.ccxt_orders import GenericOrders
 from shared.accounts.gateway import Gateway, OrderKey, OrderRequest
-from shared.accounts.opening import load_quirks
+from shared.accounts.venue_capabilities import load_quirks, probed
 from shared.clock import SystemClock
 from shared.config_sections import Config, ExecutorConfig, VenueConfig
 from shared.errors import Cause, OutcomeUnknown, Rejected, Scope, Unavailable
@@ -38,6 +43,8 @@ from tests.support import ROOT, eventually
 
 D = Decimal
 VENUES = {name: load_simulated(name).LISTINGS[0].instrument for name in EVERY}
+OTHERS = {"otherbinance": ("binance", "binanceus")}
+"""Tried through the generic gateway: the simulated venue, and as which exchange ccxt meets it."""
 RULES = InstrumentRules(
     venue="paper",
     instrument="BTC/USDT",
@@ -153,30 +160,60 @@ async def open_account(
         )
         yield Account(paper, "BTC/USDT")
         return
+    place, ccxt_id = OTHERS.get(name, (name, ""))
+    venue = VenueConfig(
+        instruments=[VENUES[place]],
+        rest_url=simulated["http"],
+        ws_url=simulated["ws"],
+        ccxt_id=ccxt_id,
+        taker_fee_bps=D(10) if ccxt_id else None,
+    )
     config = Config(
-        venues={name: VenueConfig(instruments=[VENUES[name]], rest_url=simulated["http"])},
+        venues={place: venue},
         executor=ExecutorConfig(mode="simulated", request_timeout_ms=2_000),
     )
-    keys = simulated["credentials"][name]
+    keys = simulated["credentials"][place]
     environ = {
-        f"ARB_{name.upper()}_API_KEY": keys["apiKey"],
-        f"ARB_{name.upper()}_API_SECRET": keys["secret"],
+        f"ARB_{place.upper()}_API_KEY": keys["apiKey"],
+        f"ARB_{place.upper()}_API_SECRET": keys["secret"],
     }
-    gateway = open_gateways(config, {}, SystemClock(), environ)[name]
+    gateway = open_gateways(config, {}, SystemClock(), environ)[place]
     try:
+        account = Account(gateway, VENUES[place], simulated["control"])
         if started:
             await gateway.start()
-        yield Account(gateway, VENUES[name], simulated["control"])
+            if ccxt_id:
+                await prove_lookup(account)
+        yield account
     finally:
         await gateway.close()
 
 
-ALL = pytest.mark.parametrize("name", ["paper", *VENUES])
+async def prove_lookup(account: Account) -> None:
+    """Let the generic gateway find an order of ours by its client order id; before, it may not."""
+    never = account.key(await account.order())
+    truth = await asyncio.to_thread(fetch, f"{account.control}/accounts")
+    if truth[account.gateway.venue]["fills"]:
+        assert await account.gateway.query(never) is None, "the order of the newest execution is"
+        return
+    with pytest.raises(OutcomeUnknown, match="no order was found there yet"):
+        await account.gateway.query(never)
+    far = (await account.best(Side.BUY) * D("0.9")).quantize(D(1))
+    order = await account.order(price_limit=far)
+    answer = await account.gateway.submit(order)
+    known = msgspec.structs.replace(account.key(order), venue_order_id=answer.venue_order_id)
+    assert await account.gateway.query(known)
+    assert await account.gateway.query(never) is None
+
+
+ALL = pytest.mark.parametrize("name", ["paper", *VENUES, *OTHERS])
 CAN_SEND = {
     "paper": {TimeInForce.IOC, TimeInForce.FOK},
     **{name: load_quirks(name).TIMES_IN_FORCE for name in VENUES},
+    **{name: load_quirks(place).TIMES_IN_FORCE for name, (place, _) in OTHERS.items()},
 }
-REAL = pytest.mark.parametrize("name", list(VENUES))
+NATIVE = pytest.mark.parametrize("name", list(VENUES))
+REAL = pytest.mark.parametrize("name", [*VENUES, *OTHERS])
 
 
 async def asked(account: Account, order: OrderRequest) -> Any:
@@ -330,6 +367,10 @@ async def test_balances_move_with_a_trade(name, simulated) -> None:
         if ":" in account.instrument:
             positions = await account.gateway.positions([account.instrument])
             assert positions[account.instrument] >= order.terms.qty
+            report = await settled(account, order)
+            paid = sum(fill.fee for fill in report.fills if fill.fee_asset == "USDT")
+            assert before["USDT"].settled - after["USDT"].settled == paid
+            assert after["USDT"].wallet is not None, "without the position's open result"
         else:
             assert after["BTC"].free == before["BTC"].free + order.terms.qty
 
@@ -401,9 +442,9 @@ async def test_both_sides_of_a_trade_of_ours_are_told(name, simulated) -> None:
                 (order.terms.side, order.terms.qty)
             ]
         told = await account.gateway.fills_since([account.instrument], since_ns)
-        keys = {fill.key_at(name) for report in reports for fill in report.fills}
+        keys = {fill.key_at(account.gateway.venue) for report in reports for fill in report.fills}
         assert len(keys) == 2
-        assert keys <= {fill.key_at(name) for fill in told}
+        assert keys <= {fill.key_at(account.gateway.venue) for fill in told}
         ids = {key.trade_id for key in keys}
         assert len(ids) == (2 if name == "kraken" else 1), "its history is a table by trade id"
 
@@ -425,7 +466,7 @@ def module_of(name: str) -> Any:
     return import_module(f"shared.venues.{'binance' if name == 'binanceusdm' else name}.orders")
 
 
-@REAL
+@NATIVE
 async def test_all_pages_of_executions_are_read(name, simulated, monkeypatch) -> None:
     if name != "kraken":  # where the page is 50 whatever is asked for
         monkeypatch.setattr(module_of(name), "FILLS_PAGE", 7)
@@ -452,7 +493,35 @@ async def test_executions_are_looked_for_beyond_a_span_without_any(
         assert ids <= {(fill.trade_id, fill.side) for fill in told}
 
 
-@REAL
+@pytest.mark.parametrize("name", list(OTHERS))
+@pytest.mark.parametrize("limit", [7, None], ids=["pages of seven", "pages not documented"])
+async def test_executions_are_read_to_both_ends_whatever_a_page_holds(
+    name, limit, simulated, monkeypatch
+) -> None:
+    """Seven are asked for; where that is not known to be a page, nothing new is the end."""
+    place, ccxt_id = OTHERS[name]
+    venue = VenueConfig(instruments=[VENUES[place]], ccxt_id=ccxt_id, rest_url="http://h")
+    known = msgspec.structs.replace(probed(place, venue), fills_limit=limit)
+    async with open_account(name, simulated) as account:
+        ids, since_ns = await many_fills(account, 30)
+        client = account.gateway._client
+        in_sevens = partial(_ask_for_seven, client.fetch_my_trades)
+        monkeypatch.setattr(client, "fetch_my_trades", in_sevens)
+        monkeypatch.setattr(account.gateway, "_quirks", GenericOrders(known))
+        told = await account.gateway.fills_since([account.instrument], since_ns)
+        assert {(fill.trade_id, fill.side) for fill in told} >= ids
+        assert len(told) == len({(fill.trade_id, fill.side) for fill in told})
+        monkeypatch.setattr(ccxt_orders, "REQUESTS_MAX", 2)
+        with pytest.raises(Unavailable, match="not all executions are read: more than 2 pages"):
+            await account.gateway.fills_since([account.instrument], since_ns)
+
+
+async def _ask_for_seven(ask: Any, symbol: str, since: int, limit: int | None, params: Any) -> Any:
+    del limit
+    return await ask(symbol, since, 7, params)
+
+
+@NATIVE
 async def test_all_executions_of_one_order_are_read(name, simulated, monkeypatch) -> None:
     if name == "kraken":
         monkeypatch.setattr(module_of(name), "TRADE_IDS_MAX", 2)
@@ -467,7 +536,7 @@ async def test_all_executions_of_one_order_are_read(name, simulated, monkeypatch
         assert sum(fill.qty for fill in report.fills) == report.filled_qty > 0
 
 
-@pytest.mark.parametrize("name", ["binance", "binanceusdm", "bybit"])
+@pytest.mark.parametrize("name", ["binance", "binanceusdm", "bybit", *OTHERS])
 @pytest.mark.parametrize("skew_ms", [-5_000, 5_000])
 async def test_after_a_refusal_for_our_clock_it_is_measured_again(name, simulated, skew_ms) -> None:
     async with open_account(name, simulated) as account:
@@ -497,7 +566,7 @@ async def test_a_clock_that_is_off_at_the_start_does_not_matter(name, simulated,
             account.fault("clock_skew", ms=0)
 
 
-@REAL
+@NATIVE
 @pytest.mark.parametrize(
     "state, cause",
     [
@@ -510,7 +579,7 @@ async def test_a_clock_that_is_off_at_the_start_does_not_matter(name, simulated,
 async def test_an_account_that_cannot_trade_is_found_at_the_start(
     name, simulated, state, cause
 ) -> None:
-    if state == "hedge_mode" and ":" not in VENUES[name]:
+    if state == "hedge_mode" and ":" not in VENUES.get(name, ""):
         return  # spot has no position mode
     async with open_account(name, simulated) as account:
         account.fault("account", state=state)
@@ -526,6 +595,40 @@ async def test_an_account_that_cannot_trade_is_found_at_the_start(
             account.fault("account", state="ok")
         await account.gateway.start()
         await account.gateway.submit(await account.order())
+
+
+async def look_for_orders(simulated: Any) -> None:
+    """What the kill switch does first; it must work where nothing may be traded."""
+    name = "binanceusdm"
+    venue = VenueConfig(
+        instruments=[VENUES[name]], rest_url=simulated["http"], ws_url=simulated["ws"]
+    )
+    config = Config(venues={name: venue}, executor=ExecutorConfig(mode="simulated"))
+    keys = simulated["credentials"][name]
+    environ = {
+        f"ARB_{name.upper()}_API_KEY": keys["apiKey"],
+        f"ARB_{name.upper()}_API_SECRET": keys["secret"],
+    }
+    gateways = open_to_kill(config, SystemClock(), environ)
+    try:
+        told = await gateways.carry_out(ReadOrders(name, (VENUES[name],)))
+        assert isinstance(told, OrdersRead), told
+    finally:
+        await gateways.close()
+
+
+async def test_an_account_of_one_margin_for_all_assets_is_refused_at_the_start(simulated) -> None:
+    """The venue would take its orders; what it shows as available is no amount of one asset."""
+    async with open_account("binanceusdm", simulated, started=False) as account:
+        account.fault("account", state="multi_assets")
+        try:
+            with pytest.raises(Rejected, match="single-asset mode is used here") as refused:
+                await account.gateway.start()
+            assert (refused.value.cause, refused.value.scope) == (Cause.ACCOUNT, Scope.VENUE)
+            await look_for_orders(simulated)
+        finally:
+            account.fault("account", state="ok")
+        await account.gateway.start()
 
 
 ORDER_PATHS = ("/v3/order", "/v1/order", "/AddOrder", "/spot/orders", "/v5/order/create")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from decimal import Decimal
 
@@ -99,10 +100,8 @@ def test_money_is_conserved_and_fills_add_up(kind: str, steps: list) -> None:
         exchange.background_quote(bnb, Side.SELL, 60_010, 10_000, 0)
     before = {asset: ledger.total(asset) for asset in ("USDT", "BTC", "BNB")}
     for number, step in enumerate(steps):
-        try:
+        with contextlib.suppress(RefusedError):  # then nothing may have changed, as checked below
             act(exchange, step, number)
-        except RefusedError:
-            pass  # the venue said no, so nothing may have changed: that is what is checked below
         for asset, total in before.items():
             assert ledger.total(asset) == total, f"{asset} changed"
             assert ledger.balance(asset).used >= 0
@@ -128,10 +127,8 @@ def test_money_is_conserved_and_fills_add_up(kind: str, steps: list) -> None:
 def test_what_was_bought_is_what_the_fills_say(kind: str, steps: list) -> None:
     exchange = exchange_of(kind)
     for number, step in enumerate(steps):
-        try:
+        with contextlib.suppress(RefusedError):
             act(exchange, step, number)
-        except RefusedError:
-            pass
     expected = dict(START)
     for fill in exchange.fills:
         sign = 1 if fill.side is Side.BUY else -1

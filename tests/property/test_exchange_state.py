@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -88,10 +89,8 @@ def play(
     recorder = Recorder(exchange, funding)
     changes = [recorder.everything()]
     for number, step in enumerate(taken):
-        try:
+        with contextlib.suppress(RefusedError):  # an answer like others; nothing changed
             act(exchange, step, number)
-        except RefusedError:
-            pass  # an answer like others; nothing changed
         if funding is not None:
             funding.on_time(1_000_000 + number * SETTLES_MS // 3)
         recorder.look()

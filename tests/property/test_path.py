@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.depth import ExactLevel, Uncrossed, costs_of, take_crossed_depth
@@ -36,6 +36,19 @@ def legs(draw: Any) -> PathLeg:
         qty_min=D(draw(st.sampled_from(["0", "0", "1"]))),
         notional_min=D(draw(st.sampled_from(["0", "0", "2"]))),
     )
+
+
+def buys(
+    qty: str,
+    lot: str,
+    qty_min: str = "0",
+    notional_min: str = "0",
+    fee_bps: int = 0,
+) -> PathLeg:
+    """A market with one level at 0.97, its fee in what is bought."""
+    level = (D("0.97"), D(qty))
+    least = {"qty_min": D(qty_min), "notional_min": D(notional_min)}
+    return PathLeg(Side.BUY, [level], D(lot), D(fee_bps), is_fee_in_base=True, **least)
 
 
 paths = st.lists(legs(), min_size=2, max_size=4)
@@ -158,8 +171,9 @@ def unit_at(path: list[PathLeg], start: Decimal) -> Decimal | None:
     return product
 
 
-@settings(deadline=None)
-@given(paths, starts)
+@settings(max_examples=40, deadline=None)
+@given(paths, st.integers(1, 300).map(lambda n: D(n) / 10))
+@example([buys("20.1", "0.01", fee_bps=20), buys("20.7", "0.01")], D("19.5"))
 def test_the_best_outcome_is_not_worse_than_the_greedy_one(
     path: list[PathLeg], start_max: Decimal
 ) -> None:
@@ -179,8 +193,13 @@ def test_the_best_outcome_is_not_worse_than_the_greedy_one(
         assert best.net >= simple.net - D("1e-6")
 
 
+FIRST, LAST = buys("1", "0.01"), buys("1.1", "0.1")
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(legs(), min_size=2, max_size=3), st.integers(1, 60).map(D))
+@example([FIRST, buys("1.1", "0.01", qty_min="1"), LAST], D(1))
+@example([FIRST, buys("1.1", "0.01", notional_min="0.965"), LAST], D(1))
 def test_trying_the_lots_of_one_leg_is_trying_everything(
     path: list[PathLeg], start_max: Decimal
 ) -> None:

@@ -28,6 +28,13 @@ steps = st.lists(
     min_size=2,
     max_size=120,
 )
+sizes = st.tuples(
+    st.booleans(),
+    st.sampled_from([0.0, 0.0001, 0.01]),
+    st.sampled_from([0.0, 0.0, 0.5, 2.0]),
+    st.sampled_from([0, 1, 7, 1_000]),
+)
+"""Whether a short is rebalanced; half the spread; the stake, and of how many lots at first."""
 
 
 @given(
@@ -35,17 +42,27 @@ steps = st.lists(
     steps=steps,
     first=st.floats(1e-6, 1e6),
     fee=st.sampled_from([0.0, 0.0005, 0.001, 0.02]),
-    rebalanced=st.booleans(),
+    size=sizes,
 )
-@settings(max_examples=300, deadline=None)
-def test_both_engines_agree(params, steps, first, fee, rebalanced) -> None:
+@settings(max_examples=400, deadline=None)
+def test_both_engines_agree(params, steps, first, fee, size) -> None:
+    """With all equity, or a stake of some lots at the first price that others buy fewer of."""
     closes = [first]
     opens = [first]
     for change, gap in steps:
         opens.append(max(closes[-1] * (1 + gap), 1e-9))
         closes.append(min(max(closes[-1] * (1 + change), first / 100), first * 100))
     instants = np.arange(len(closes) + 1, dtype=np.int64)
-    costs = Costs(fee, rebalanced)
+    rebalanced, half_spread, stake, lots = size
+    capital = 1_000.0
+    costs = Costs(
+        fee,
+        rebalanced and not stake,
+        half_spread,
+        stake * capital,
+        stake * capital / first / lots if lots else 0.0,
+        capital,
+    )
     kernel = run_all(Bars(np.array(opens), np.array(closes), instants), [params], costs)
     events = run_bars(
         (Bar(n, o, c) for n, (o, c) in enumerate(zip(opens, closes, strict=True))), params, costs
@@ -61,14 +78,24 @@ def test_both_engines_agree(params, steps, first, fee, rebalanced) -> None:
     )
 
 
-@given(seed=st.integers(0, 10_000), fast=st.integers(1, 9), more=st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
-def test_the_live_rule_wants_what_the_backtest_does(seed, fast, more) -> None:
-    """Momentum as strategies have it, asked at every close with the position held then."""
+@given(
+    seed=st.integers(0, 10_000),
+    fast=st.integers(1, 9),
+    more=st.integers(1, 20),
+    threshold_bps=st.sampled_from([0.0, 2.5, 10.0]),
+    still=st.sampled_from([0.0, 0.5, 0.95]),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_live_rule_wants_what_the_backtest_does(seed, fast, more, threshold_bps, still) -> None:
+    """Momentum as strategies have it, asked at every close with the position held then.
+
+    Also where the market mostly stands still, so that averages are equal, and without a threshold.
+    """
     draw = np.random.Generator(np.random.PCG64(seed))
-    closes = np.round(100 * np.exp(draw.normal(0, 0.004, 300).cumsum()), 2).tolist()
-    run = BarBacktest(Momentum(fast, fast + more, 10.0), Costs(0.001))
-    live = LiveMomentum(fast, fast + more, 10.0)
+    moves = np.where(draw.random(300) < still, 0.0, draw.normal(0, 0.4, 300))
+    closes = np.round(100 + np.round(moves, 2).cumsum().clip(-50, 50), 2).tolist()
+    run = BarBacktest(Momentum(fast, fast + more, threshold_bps), Costs(0.001))
+    live = LiveMomentum(fast, fast + more, threshold_bps)
     wanted = 0
     for number, close in enumerate(closes):
         run.on_bar(Bar(number, closes[number - 1], close))

@@ -146,6 +146,7 @@ CUTS = st.lists(st.integers(0, 2_000), min_size=1, max_size=3)
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 1_000), cuts=CUTS)
 @example(seed=86, cuts=[1])
+@example(seed=1, cuts=[473])
 def test_a_restart_changes_nothing_that_a_strategy_says(
     named: str, seed: int, cuts: list[int]
 ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Annotated, ClassVar
 
+import msgspec
 from msgspec import Meta
 
 from shared.domain.conversion import (
@@ -32,7 +33,13 @@ from shared.strategies.gates import Gate
 from shared.strategies.misses import Misses
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
 from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
-from shared.strategies.path_plans import PathFlaw, Publisher, plan_path, steps_of
+from shared.strategies.path_plans import (
+    PathFlaw,
+    Publisher,
+    conversion_terms,
+    plan_path,
+    steps_of,
+)
 from shared.strategies.port import RETRY_NS, Output, Params, Strategy
 
 LOTS_TRIED = 8
@@ -271,7 +278,8 @@ class Conversion(Strategy[ConversionParams]):
         if isinstance(plan, PathFlaw):
             return Stopped(f"CONVERSION_{plan}", (fx.instrument,), edge_bps)
         route.ts_cool_ns = now_ns + self.params.cooldown_ms * _MS
-        return plan
+        terms = conversion_terms(plan, len(plan.legs) - 1, fx)
+        return msgspec.structs.replace(plan, conversions=[terms])
 
     def _priced(
         self, route: _Route, limits: ConversionLimits, now_ns: int

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
+
+import msgspec
 
 from shared.domain.carry import (
     Act,
@@ -33,6 +35,7 @@ from shared.messages.arb import Opportunity
 from shared.messages.market import Funding, FundingSettled
 from shared.messages.rounds import StrategyPosition
 from shared.strategies.carry_markets import CarryMarkets, FundingCarryParams
+from shared.strategies.carry_terms import carry_terms
 from shared.strategies.demo import Demo
 from shared.strategies.features.perp_rates import due_to_us
 from shared.strategies.near_misses import Stopped
@@ -160,24 +163,50 @@ class FundingCarry(RoundStrategy[FundingCarryParams]):
         self, pair: RoundPair, sized: tuple[Decimal, Decimal], now_ns: int
     ) -> Stopped | None:
         """Return what of costs, yield and margin opens nothing, at these quantities."""
-        given = self.params
+        judged = self._judged(pair, sized, now_ns)
+        if judged is None:
+            return Stopped("BOOK_NOT_LIVE", ("THIN", "THIN"))
+        if judged.verdict.act is Act.OPEN:
+            return None
+        return _stopped(judged, self.params)
+
+    def _judged(
+        self, pair: RoundPair, sized: tuple[Decimal, Decimal], now_ns: int
+    ) -> _Judged | None:
+        """Return verdict and costs of quantities; ``None`` where a book does not hold them."""
         cost = self._carry.cost(pair, sized[0])
         if cost is None:
-            return Stopped("BOOK_NOT_LIVE", ("THIN", "THIN"))
+            return None
         distance = self._carry.distance_at_opening(pair, sized)
         predicted = self._carry.predicted(pair)
         offer = Offer(
             self._carry.settled_per_hour(pair, now_ns),
             predicted,
             cost.total_bps / _BPS,
-            exact(given.borrow_apr_bps) / _BPS,
+            exact(self.params.borrow_apr_bps) / _BPS,
             distance,
         )
-        verdict = decide_open(offer, self._limits, now_ns)
-        if verdict.act is Act.OPEN:
-            return None
         assert predicted is not None
-        return _stopped(verdict, cost, predicted, distance, given)
+        return _Judged(decide_open(offer, self._limits, now_ns), cost, predicted, distance)
+
+    def explained(self, pair: RoundPair, found: Opportunity, now_ns: int) -> Opportunity:
+        """Return an opening with the funding it is expected to earn, and what the round costs."""
+        quantities = {leg.market: leg.qty for leg in found.legs}
+        judged = self._judged(pair, (quantities[pair.bought_at], quantities[pair.sold_at]), now_ns)
+        assert judged is not None, "it was just judged, on the same books"
+        apr, count = judged.verdict.apr, judged.verdict.settlements
+        assert apr is not None
+        assert count is not None
+        terms = carry_terms(
+            judged.predicted,
+            judged.cost,
+            notional=found.notional,
+            until_ns=now_ns + found.horizon_ns,
+            settlements_to_earn=count,
+            apr=apr,
+            liquidation_bps=judged.distance,
+        )
+        return msgspec.structs.replace(found, carry=terms)
 
     # Closing
 
@@ -206,14 +235,18 @@ class FundingCarry(RoundStrategy[FundingCarryParams]):
         return due * _BPS < -exact(self.params.flip_bps)
 
 
-def _stopped(
-    verdict: Verdict,
-    cost: CarryCost,
-    predicted: Predicted,
-    distance: Decimal,
-    given: FundingCarryParams,
-) -> Stopped:
+class _Judged(NamedTuple):
+    """A verdict on an opening, and the figures behind it."""
+
+    verdict: Verdict
+    cost: CarryCost
+    predicted: Predicted
+    distance: Decimal
+
+
+def _stopped(judged: _Judged, given: FundingCarryParams) -> Stopped:
     """Return why nothing opens, with the figures behind it."""
+    verdict, cost, predicted, distance = judged
     cost_bps, rate_bps = round(cost.total_bps, 2), round(predicted.rate * _BPS, 4)
     net_bps = None if verdict.apr is None else round(verdict.apr.net * _BPS)
     told: dict[str, tuple[object, ...]] = {

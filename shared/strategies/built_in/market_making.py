@@ -35,8 +35,8 @@ BOOKS_MAX, QUOTERS_MAX = 64, 32
 """Books, and pairs of maker and taker followed; more are refused and counted."""
 REFRESHED_MAX = 4
 """Pairs that one call prices: each takes a part of a millisecond."""
-_DEMO = {"maker_instrument": "BTC/USDT", "taker_instrument": "BTC/USDT", "rest_ms": 5_000}
-_BANDS = {"edge_bps": 0.5, "worse_bps": 0.4, "better_bps": 20.0, "notional_quote": 500.0}
+_DEMO = {"maker_instrument": "ETH/USDT", "taker_instrument": "ETH/USDT", "rest_ms": 15_000}
+_BANDS = {"edge_bps": 4.0, "worse_bps": 3.5, "better_bps": 20.0, "notional_quote": 500.0}
 DEMO = Demo(params={**_DEMO, **_BANDS}, settings={"legs": "maker-taker"})
 _MS = 1_000_000
 

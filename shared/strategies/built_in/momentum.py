@@ -26,7 +26,16 @@ from shared.strategies.demo import Demo
 from shared.strategies.features.bars import Bar
 from shared.strategies.features.momentum import Momentum
 from shared.strategies.near_misses import Route, Stopped
-from shared.strategies.port import RETRY_NS, Bars, Depth, Input, Output, Params, Strategy
+from shared.strategies.port import (
+    RETRY_NS,
+    Bars,
+    Depth,
+    Input,
+    Output,
+    Params,
+    Strategy,
+    Warmup,
+)
 from shared.strategies.round_plans import KnownBook
 from shared.strategies.rounds import CAN_CLOSE, PENDING_NS
 from shared.strategies.signals import Conviction, make_signal
@@ -158,6 +167,10 @@ class MomentumSignal(Strategy[MomentumParams]):
         names = "bars", "holes", "signals_open", "signals_close", "markets_refused"
         self._counts = dict.fromkeys(names, 0)
 
+    def horizon_ms(self) -> int:
+        """Return how long a round is held at most."""
+        return round(self.params.held_minutes_max * _MINUTE_MS)
+
     def inputs(self) -> Sequence[Input]:
         """Return the bars it decides on, and the books that it would trade in."""
         given = self.params
@@ -166,6 +179,10 @@ class MomentumSignal(Strategy[MomentumParams]):
             Bars(*key, interval_s=given.interval_s, lateness_ms=given.lateness_ms),
             Depth(*key),
         )
+
+    def warmup(self) -> Warmup:
+        """Return the time from the first to the last of the bars that its slow average needs."""
+        return Warmup((self.params.slow_bars - 1) * self.params.interval_s * 1_000)
 
     def on_bar(self, bar: Bar, now_ns: int) -> Sequence[Signal]:
         """Decide by a closed bar; no average spans a hole."""
@@ -249,9 +266,7 @@ class MomentumSignal(Strategy[MomentumParams]):
         self._counts["signals_close" if round_id in market.rounds else "signals_open"] += 1
         market.pending_ns = now_ns + PENDING_NS
         assert market.book.view is not None
-        wanted = Conviction(
-            target, exact(given.stop_bps), horizon_ms=round(given.held_minutes_max * _MINUTE_MS)
-        )
+        wanted = Conviction(target, exact(given.stop_bps), horizon_ms=self.horizon_ms())
         ttl_ms = given.signal_ttl_ms
         view = market.book.view
         return [make_signal(self.id, round_id, view, wanted, now_ns=now_ns, ttl_ms=ttl_ms)]

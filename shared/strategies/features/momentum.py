@@ -1,6 +1,9 @@
-"""Momentum on closed bars: a fast average against a slow one. Pure, floats: a signal and no money.
+"""Momentum on closed bars: a fast average against a slow one. Pure: a signal and no money.
 
     m = (SMA_fast - SMA_slow) / SMA_slow      long above the threshold, short below minus it
+
+Sums are exact, of prices as they are written: averages of equal prices are equal, whatever their
+lengths, so a market that stands still is followed by no threshold, not even one of zero.
 
 A direction is wanted only where the position is not there already, so the position must come from
 whoever holds the truth about it. The rule without it orders on every bar.
@@ -9,10 +12,16 @@ whoever holds the truth about it. The rule without it orders on every bar.
 from __future__ import annotations
 
 import math
+from collections import deque
+from decimal import Context, Decimal
 
+from shared.domain.rounding import exact
 from shared.messages.base import Side
-from shared.strategies.features.moments import REBASE, ExactSum
-from shared.strategies.features.windows import LastN
+from shared.strategies.features.windows import ITEMS_MAX
+
+_EXACT = Context(prec=80)
+"""Holds any sum of prices that are no further apart than a market's can be."""
+_ZERO = Decimal(0)
 
 
 class Momentum:
@@ -27,14 +36,15 @@ class Momentum:
     def __init__(
         self, fast_bars: int = 5, slow_bars: int = 20, threshold_bps: float = 10.0
     ) -> None:
-        if not 1 <= fast_bars < slow_bars:
-            raise ValueError(f"averages of {fast_bars} and {slow_bars} bars; the fast one is less")
-        self._fast_bars = fast_bars
+        if not 1 <= fast_bars < slow_bars <= ITEMS_MAX:
+            raise ValueError(
+                f"averages of {fast_bars} and {slow_bars} bars; the fast one is less, and the slow "
+                f"one at most {ITEMS_MAX}"
+            )
+        self._fast_bars, self._slow_bars = fast_bars, slow_bars
         self._threshold = threshold_bps / 1e4
-        self._window = LastN(slow_bars)
-        self._fast = LastN(fast_bars)
-        self._sums = ExactSum(), ExactSum()
-        self._updates = 0
+        self._closes: deque[float] = deque()
+        self._fast = self._slow = _ZERO
         self.refused = 0
         """Closes that were no price."""
 
@@ -44,34 +54,34 @@ class Momentum:
             self.refused += 1
             self.restart()
             return
-        for window, total in zip((self._fast, self._window), self._sums, strict=True):
-            gone = window.update(close)
-            total.add(close)
-            if gone is not None:
-                total.add(-gone)
-        self._updates += 1
-        if self._updates >= REBASE:
-            self._resum()
+        closes, price = self._closes, exact(close)
+        self._fast = _EXACT.add(self._fast, price)
+        self._slow = _EXACT.add(self._slow, price)
+        if len(closes) >= self._fast_bars:
+            self._fast = _EXACT.subtract(self._fast, exact(closes[-self._fast_bars]))
+        if len(closes) == self._slow_bars:
+            self._slow = _EXACT.subtract(self._slow, exact(closes.popleft()))
+        closes.append(close)
 
     def restart(self) -> None:
         """Forget all bars: one is missing or incomplete, and no average spans a hole."""
-        self._window, self._fast = LastN(self._window.count), LastN(self._fast_bars)
-        self._sums, self._updates = (ExactSum(), ExactSum()), 0
+        self._closes.clear()
+        self._fast = self._slow = _ZERO
 
     def value(self) -> float | None:
         """Return m as a fraction; ``None`` until the slow average is full."""
-        if not self._window.is_full:
+        if len(self._closes) < self._slow_bars:
             return None
-        fast, slow = self._sums
-        return _momentum(fast.value / self._fast_bars, slow.value / self._window.count)
+        high = _EXACT.multiply(self._fast, self._slow_bars)
+        low = _EXACT.multiply(self._slow, self._fast_bars)
+        return float(_EXACT.divide(high, low)) - 1.0
 
     def recompute(self) -> float | None:
         """Return m from the bars in the window alone."""
-        if not self._window.is_full:
-            return None
-        bars = list(self._window.values())
-        fast = math.fsum(bars[-self._fast_bars :]) / self._fast_bars
-        return _momentum(fast, math.fsum(bars) / len(bars))
+        anew = Momentum(self._fast_bars, self._slow_bars)
+        for close in self._closes:
+            anew.take(close)
+        return anew.value()
 
     def wanted(self, position: float) -> Side | None:
         """Return the direction to turn to, ``None`` for none.
@@ -87,13 +97,3 @@ class Momentum:
         if momentum < -self._threshold and position >= 0:
             return Side.SELL
         return None
-
-    def _resum(self) -> None:
-        self._sums, self._updates = (ExactSum(), ExactSum()), 0
-        for window, total in zip((self._fast, self._window), self._sums, strict=True):
-            for close in window.values():
-                total.add(close)
-
-
-def _momentum(fast: float, slow: float) -> float:
-    return (fast - slow) / slow

@@ -11,8 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
+from shared.messages.balances import Balance
 from shared.messages.terms import TimeInForce
 from shared.venues.binance import order_errors
+from shared.venues.binance.key_rights import read_key_rights
 from shared.venues.binance.order_errors import error_code
 from shared.venues.order_port import (
     NO_REDUCE_ONLY,
@@ -42,6 +44,7 @@ WEIGHTS = {
     "markets": 20.0,
     "clock": 1.0,
     "account": 20.0,
+    "key": 1.0,
     "stream": 1.0,
     "test": 1.0,
 }
@@ -242,7 +245,7 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id or None, instrument, params)
 
 
-async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:
+async def balances(client: Any, read: RateLimitedRead) -> dict[str, Balance]:
     """Return free and locked amounts of every asset.
 
     ``LDBTC`` is a claim on BTC lent out, which no order can use; ``LDO`` is a coin.
@@ -257,7 +260,7 @@ async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decima
         is_claim = asset_id not in names and asset_id.removeprefix(LENT_PREFIX) in names
         if not is_claim:
             asset = names.get(asset_id) or client.safe_currency_code(asset_id)
-            found[asset] = (Decimal(row["free"]), Decimal(row["locked"]))
+            found[asset] = Balance(free=Decimal(row["free"]), used=Decimal(row["locked"]))
     return found
 
 
@@ -265,6 +268,7 @@ positions = no_positions
 funding_since = no_funding
 REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
+key_rights = read_key_rights
 NO_DEAD_MAN = NO_SWITCH
 cancel_all_after = no_cancel_all_after
 

@@ -11,7 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from shared.errors import Cause, Rejected, Unavailable, VenueError
+from shared.messages.balances import Balance
 from shared.venues.binance import order_errors
+from shared.venues.binance.key_rights import read_key_rights
 from shared.venues.binance.orders import (
     FILLS_TOGETHER,
     IS_ORDERED,
@@ -61,6 +63,7 @@ WEIGHTS = {
     "book": 2.0,
     "markets": 1.0,
     "clock": 1.0,
+    "key": 1.0,
     "account": 5.0,
     "stream": 1.0,
     "test": 1.0,
@@ -129,7 +132,10 @@ def forced_by(client_order_id: str) -> str:
 
 
 async def check_account(client: Any, read: RateLimitedRead) -> None:
-    """Check that the account may trade, in one-way mode, and that the key may place orders.
+    """Check that the account may trade, in the modes used here, and that the key may place orders.
+
+    In multi-assets mode each asset shows the margin of all of them as available, at present prices:
+    nothing there says how much of one can be spent.
 
     Raises:
         Rejected: It may not.
@@ -139,6 +145,12 @@ async def check_account(client: Any, read: RateLimitedRead) -> None:
     if account.get("dualSidePosition") is True:
         raise Rejected(
             "the account is in hedge mode (dualSidePosition); one-way mode is used here",
+            cause=Cause.ACCOUNT,
+        )
+    if account.get("multiAssetsMargin") is True:
+        raise Rejected(
+            "the account is in multi-assets mode (multiAssetsMargin); "
+            "single-asset mode is used here",
             cause=Cause.ACCOUNT,
         )
     await check_key(client, read, client.fapiPrivatePostOrderTest)
@@ -167,11 +179,21 @@ async def cancel_all_after(
         await read("dead_man", client.fapiPrivatePostCountdownCancelAll(asked))
 
 
-async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:
-    """Return what is available and what is held as margin, of every margin asset."""
+async def balances(client: Any, read: RateLimitedRead) -> dict[str, Balance]:
+    """Return what is available, what is held as margin, and the wallet, of every margin asset.
+
+    ``availableBalance`` and ``initialMargin`` together are near ``marginBalance``, which counts the
+    open results of all positions, also of markets that are not configured, and moves with prices.
+    ``walletBalance`` does not. ccxt's balance lacks it, so the venue's answer is read beside it.
+    """
     told = await read("balances", client.fetch_balance())
+    rows = {client.safe_currency_code(row["asset"]): row for row in told["info"]["assets"]}
     return {
-        asset: (Decimal(told[asset]["free"] or 0), Decimal(told[asset]["used"] or 0))
+        asset: Balance(
+            free=Decimal(told[asset]["free"] or 0),
+            used=Decimal(told[asset]["used"] or 0),
+            wallet=Decimal(rows[asset]["walletBalance"]),
+        )
         for asset in told["total"]
     }
 
@@ -227,6 +249,8 @@ async def funding_since(
         since_ms = newest_ms
     raise Unavailable("not the whole income history can be read", cause=Cause.SERVICE)
 
+
+key_rights = read_key_rights
 
 __all__ = [
     "FILLS_TOGETHER",

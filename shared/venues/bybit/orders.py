@@ -12,7 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from shared.errors import Cause, Rejected, Scope, Unavailable
+from shared.messages.balances import Balance
 from shared.messages.terms import TimeInForce
+from shared.venues.bybit.key_rights import read_key_rights
 from shared.venues.bybit.order_errors import NOT_THERE, code_of, meaning
 from shared.venues.bybit.symbols import category_of
 from shared.venues.order_port import FundingRow, RateLimitedRead, no_cancel_all_after
@@ -38,6 +40,7 @@ WEIGHTS = {
     "markets": 0.1,
     "clock": 0.1,
     "account": 0.1,
+    "key": 0.1,
     "test": 1.0,
 }
 """Queries have limits of their own, 50 a second."""
@@ -286,8 +289,11 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id or None, instrument, params)
 
 
-async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:
-    """Return what orders may use and what is held as margin, of every coin."""
+async def balances(client: Any, read: RateLimitedRead) -> dict[str, Balance]:
+    """Return what orders may use, what is held as margin, and the wallet, of every coin.
+
+    Other coins are collateral too, so margin may be more than the wallet, and moves with prices.
+    """
     params = {"accountType": "UNIFIED"}
     told = await read("balances", client.privateGetV5AccountWalletBalance(params))
     found = {}
@@ -295,8 +301,10 @@ async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decima
         for coin in row["coin"]:
             held = ("locked", "totalOrderIM", "totalPositionIM")
             used = sum((Decimal(coin.get(name) or 0) for name in held), Decimal(0))
-            free = max(Decimal(0), Decimal(coin["walletBalance"] or 0) - used)
-            found[client.safe_currency_code(coin["coin"])] = free, used
+            wallet = Decimal(coin["walletBalance"] or 0)
+            free = max(Decimal(0), wallet - used)
+            asset = client.safe_currency_code(coin["coin"])
+            found[asset] = Balance(free=free, used=used, wallet=wallet)
     return found
 
 
@@ -321,3 +329,6 @@ async def positions(
 def _markets_of(client: Any, instruments: Iterable[str]) -> set[tuple[str, str]]:
     """Return category and coin of settlement of these instruments."""
     return {(category_of(name), client.market(name)["settleId"]) for name in instruments}
+
+
+key_rights = read_key_rights

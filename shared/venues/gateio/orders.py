@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
+from shared.messages.balances import Balance
 from shared.messages.terms import TimeInForce
 from shared.venues.gateio.order_errors import label_of, meaning
 from shared.venues.order_port import (
@@ -21,6 +22,7 @@ from shared.venues.order_port import (
     never_forced,
     no_cancel_all_after,
     no_funding,
+    no_key_rights,
     no_positions,
 )
 
@@ -233,13 +235,12 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id or TEXT_PREFIX + client_order_id, instrument)
 
 
-async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:
+async def balances(client: Any, read: RateLimitedRead) -> dict[str, Balance]:
     """Return what orders may use and what they hold, of every asset."""
     rows = await read("balances", client.privateSpotGetAccounts())
     return {
-        client.safe_currency_code(row["currency"]): (
-            Decimal(row["available"]),
-            Decimal(row["locked"]),
+        client.safe_currency_code(row["currency"]): Balance(
+            free=Decimal(row["available"]), used=Decimal(row["locked"])
         )
         for row in rows
     }
@@ -249,5 +250,6 @@ positions = no_positions
 funding_since = no_funding
 REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
+key_rights = no_key_rights
 NO_DEAD_MAN = NO_SWITCH
 cancel_all_after = no_cancel_all_after

@@ -12,7 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
+from shared.messages.balances import Balance
 from shared.messages.terms import TimeInForce
+from shared.venues.kraken.key_rights import read_key_rights
 from shared.venues.kraken.order_errors import is_unknown_order, meaning
 from shared.venues.order_port import (
     NO_REDUCE_ONLY,
@@ -43,6 +45,7 @@ WEIGHTS = {
     "clock": 0.0,
     "stream": 0.0,
     "test": 0.0,
+    "key": 1.0,
 }
 """AddOrder and CancelOrder have a counter of their own (per pair, 60 and more)."""
 FILLS_PAGES_MAX = 100
@@ -273,7 +276,7 @@ async def cancel_all_after(
     await read("dead_man", client.cancel_all_orders_after(after_s * 1_000))
 
 
-async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:
+async def balances(client: Any, read: RateLimitedRead) -> dict[str, Balance]:
     """Return what orders may use and what they hold, of every asset.
 
     ``XBT.F`` earns rewards and is spent like ``XXBT``: both are BTC. Other suffixes (``.S`` ``.M``
@@ -282,15 +285,16 @@ async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decima
     """
     told = (await read("balances", client.privatePostBalanceEx()))["result"]
     names = _asset_names(client)
-    found: dict[str, tuple[Decimal, Decimal]] = {}
+    found: dict[str, Balance] = {}
     for asset_id, row in told.items():
         spent_as = asset_id.removesuffix(REWARDS_SUFFIX)
         if "." in spent_as and asset_id not in names:
             continue
         asset = names.get(asset_id) or names.get(spent_as) or client.safe_currency_code(spent_as)
         used = Decimal(row.get("hold_trade") or 0)
-        free_before, used_before = found.get(asset, (Decimal(0), Decimal(0)))
-        found[asset] = (free_before + Decimal(row["balance"]) - used, used_before + used)
+        free = Decimal(row["balance"]) - used
+        before = found.get(asset, Balance(free=Decimal(0), used=Decimal(0)))
+        found[asset] = Balance(free=before.free + free, used=before.used + used)
     return found
 
 
@@ -310,4 +314,5 @@ positions = no_positions
 funding_since = no_funding
 REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
+key_rights = read_key_rights
 NO_DEAD_MAN = ""

@@ -15,6 +15,7 @@ from shared.exchange.listing import Listing, parse_decimal
 from shared.exchange.orders import Fill, IncomingOrder, Order, Refusal
 from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
+from shared.simulated.requests import first_unread, shown
 from shared.venues.binance.simulated.signing import ApiError, mandatory
 
 SPOT_REFUSALS: dict[Refusal, tuple[int, str]] = {
@@ -52,6 +53,30 @@ FUTURES_REFUSALS: dict[Refusal, tuple[int, str]] = {
 }
 TYPES_SPOT = {"LIMIT", "MARKET", "LIMIT_MAKER"}
 TYPES_FUTURES = {"LIMIT", "MARKET"}
+READ = frozenset(
+    {
+        "symbol",
+        "side",
+        "type",
+        "timeInForce",
+        "quantity",
+        "quoteOrderQty",
+        "price",
+        "newClientOrderId",
+        "newOrderRespType",
+        "recvWindow",
+        "timestamp",
+        "signature",
+        "apiKey",
+        "returnRateLimits",
+    }
+)
+READ_FUTURES = (READ - {"quoteOrderQty"}) | {"reduceOnly", "positionSide"}
+NOT_ENABLED = {
+    "icebergQty": (-2010, "Iceberg orders are not supported for this symbol."),
+    "trailingDelta": (-2010, "Trailing stop orders are not supported for this symbol."),
+}
+"""As the listing of every symbol says of itself."""
 CONDITIONAL = {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
 
 
@@ -114,6 +139,9 @@ def parse_order(
         ApiError: As the venue answers it.
     """
     listing = listing_of(exchange, parameters)
+    if name := first_unread(parameters, READ_FUTURES if futures else READ):
+        text = f"Not all sent parameters were read; {shown(name)} is not simulated."
+        raise ApiError(*NOT_ENABLED.get(name, (-1104, text)))
     kind, side = str(parameters.get("type", "")), str(parameters.get("side", ""))
     if side not in {"BUY", "SELL"}:
         raise ApiError(-1117, "Invalid side.") if side else mandatory("side")

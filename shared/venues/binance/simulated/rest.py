@@ -13,6 +13,7 @@ from shared.exchange.orders import IncomingOrder, Order, Refusal, RefusedError
 from shared.simulated.faults import FaultTable
 from shared.simulated.rest import Request
 from shared.venues.binance.simulated import orders as formats
+from shared.venues.binance.simulated.key_rights import KEY_RIGHTS, key_rights
 from shared.venues.binance.simulated.market_data import SpotMarketData, page
 from shared.venues.binance.simulated.signing import (
     ApiError,
@@ -29,6 +30,18 @@ ORDERS_PAGE_MAX = 1_000
 
 
 Endpoint = Callable[[dict[str, str], int], Any]
+
+
+NOT_ENABLED = {
+    "/api/v3/order/oco": (-2010, "OCO orders are not supported for this symbol"),
+    "/api/v3/orderList/": (-2010, "OCO orders are not supported for this symbol"),
+    "/api/v3/order/cancelReplace": (
+        -2010,
+        "Order cancel-replace is not supported for this symbol.",
+    ),
+    "/api/v3/order/amend/": (-2038, "Order amend is not supported for this symbol."),
+}
+"""Beginnings of paths, as the listing of every symbol says of itself (``ocoAllowed``, ...)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,7 @@ class SpotRest:
             ("GET", v3 + "account"): Route(self.account, weight=20, auth="SIGNED"),
             ("GET", v3 + "account/commission"): Route(self.commission, weight=20, auth="SIGNED"),
             ("GET", v3 + "rateLimit/order"): Route(lambda p, now: [], weight=40, auth="SIGNED"),
+            ("GET", KEY_RIGHTS): Route(lambda p, now: key_rights(self.account_state), 1, "SIGNED"),
         }
 
     def handle(self, sent: Request, now_ms: int) -> Any:
@@ -107,6 +121,7 @@ class SpotRest:
         """
         route = self.routes.get((sent.method, sent.path))
         if route is None:
+            self.check_enabled(sent)
             raise ApiError(-1000, f"Path {sent.path}, Method {sent.method} is invalid", 404)
         parameters = parse_parameters(sent.query, sent.body)
         self.meter.spend(route.weight or self._weight(sent.path, parameters), now_ms)
@@ -121,6 +136,16 @@ class SpotRest:
         if route.is_order:
             self.meter.order(now_ms)
         return route.endpoint(parameters, now_ms)
+
+    def check_enabled(self, sent: Request) -> None:
+        """Refuse an endpoint that the listing of every symbol excludes.
+
+        Raises:
+            ApiError: It does.
+        """
+        for beginning, no in NOT_ENABLED.items():
+            if sent.path.startswith(beginning):
+                raise ApiError(*no)
 
     def check_state(
         self, parameters: Mapping[str, Any], *, changes_orders: bool, places: bool

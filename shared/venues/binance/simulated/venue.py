@@ -10,6 +10,7 @@ from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Hub
 from shared.simulated.port import RestRoute, Route
+from shared.venues.binance.simulated.key_rights import KEY_RIGHTS
 from shared.venues.binance.simulated.listing import (
     LISTINGS,
     MORE_LISTINGS,
@@ -66,6 +67,7 @@ class BinanceSpot:
         return [
             *empty_markets(),
             RestRoute("/api/v3/{rest:.*}", self._rest_server),
+            RestRoute(KEY_RIGHTS, self._rest_server),
             self._api.route("/ws-api/v3"),
             *self._streams.routes("/ws", "/stream"),
         ]

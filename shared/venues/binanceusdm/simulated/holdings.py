@@ -12,7 +12,7 @@ from shared.exchange.listing import Listing
 
 
 class Holdings:
-    """The account, valued at mark prices."""
+    """The account, valued at mark prices; an open loss lowers what is available."""
 
     def __init__(self, exchange: Exchange, mark: Callable[[Listing], Decimal]) -> None:
         self.exchange, self.mark = exchange, mark
@@ -96,6 +96,7 @@ class Holdings:
         unrealized = self._unrealized() if asset == "USDT" else Decimal(0)
         held = ledger.position_margin(asset)
         wallet = balance.free + balance.used
+        available = balance.free - held + min(Decimal(0), unrealized)
         return {
             "asset": asset,
             "walletBalance": f"{wallet:.8f}",
@@ -107,7 +108,7 @@ class Holdings:
             "openOrderInitialMargin": f"{balance.used:.8f}",
             "crossWalletBalance": f"{wallet:.8f}",
             "crossUnPnl": f"{unrealized:.8f}",
-            "availableBalance": f"{max(Decimal(0), balance.free - held):.8f}",
+            "availableBalance": f"{max(Decimal(0), available):.8f}",
             "maxWithdrawAmount": "0.00000000",
             "marginAvailable": True,
             "updateTime": now_ms,

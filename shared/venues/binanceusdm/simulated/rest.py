@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shared.exchange.countdowns import Countdowns
 from shared.exchange.exchange import Exchange
 from shared.exchange.funding import Funding
 from shared.simulated.faults import FaultTable
+from shared.simulated.rest import Request
 from shared.venues.binance.simulated import orders as common
+from shared.venues.binance.simulated.key_rights import KEY_RIGHTS, key_rights
 from shared.venues.binance.simulated.rest import Route, SpotRest, selected_fills
 from shared.venues.binance.simulated.signing import ApiError, Credentials, RateMeter
 from shared.venues.binanceusdm.simulated import orders as formats
@@ -17,7 +20,6 @@ from shared.venues.binanceusdm.simulated.market import FuturesMarketData, paged,
 
 LISTEN_KEY = "simulated-listen-key"
 LISTEN_KEY_LIFE_MS = 60 * 60_000
-COUNTDOWNS_MAX = 100
 FUNDING_FEE = "FUNDING_FEE"
 
 
@@ -37,7 +39,7 @@ class FuturesRest(SpotRest):
     ) -> None:
         self.funding = funding
         self.listen_key_until_ms = 0
-        self.countdowns: dict[str, int] = {}  # symbol -> when its orders are canceled
+        self.countdowns = Countdowns(exchange)
         self.market = FuturesMarketData(exchange, funding)
         self.holdings = Holdings(exchange, funding.mark)
         super().__init__(exchange, faults, credentials)
@@ -73,9 +75,10 @@ class FuturesRest(SpotRest):
             ("GET", v1 + "commissionRate"): Route(self.commission_rate, weight=20, auth="SIGNED"),
             ("GET", v1 + "accountConfig"): Route(self.account_config, weight=5, auth="SIGNED"),
             ("GET", v1 + "positionSide/dual"): Route(self.position_mode, weight=30, auth="SIGNED"),
-            ("GET", v1 + "multiAssetsMargin"): Route(_single_asset, weight=30, auth="SIGNED"),
+            ("GET", v1 + "multiAssetsMargin"): Route(self.margin_mode, weight=30, auth="SIGNED"),
             ("POST", v1 + "leverage"): Route(self.set_leverage, weight=1, auth="SIGNED"),
             ("POST", v1 + "countdownCancelAll"): Route(self.countdown, weight=10, auth="SIGNED"),
+            ("GET", KEY_RIGHTS): Route(lambda p, now: key_rights(self.account_state), 1, "SIGNED"),
             ("POST", v1 + "listenKey"): Route(self.listen_key, weight=1, auth="KEY"),
             ("PUT", v1 + "listenKey"): Route(self.listen_key, weight=1, auth="KEY"),
             ("DELETE", v1 + "listenKey"): Route(self.end_listen_key, weight=1, auth="KEY"),
@@ -91,6 +94,16 @@ class FuturesRest(SpotRest):
                 self.holdings.position_risk, weight=5, auth="SIGNED"
             )
         return routes
+
+    def check_enabled(self, sent: Request) -> None:
+        """Refuse orders in batches and changes of orders, which are not simulated.
+
+        Raises:
+            ApiError: It is one of these.
+        """
+        if sent.path in {"/fapi/v1/batchOrders", "/fapi/v1/order"}:
+            text = f"This operation is not supported: {sent.method} {sent.path} is not simulated."
+            raise ApiError(-1020, text)
 
     # -- orders ------------------------------------------------------------------------------
 
@@ -152,18 +165,8 @@ class FuturesRest(SpotRest):
         """Set or stop the dead-man switch of a symbol."""
         listing = common.listing_of(self.exchange, parameters)
         countdown_ms = int(common.number(parameters, "countdownTime"))
-        self.countdowns.pop(listing.symbol, None)
-        if countdown_ms and len(self.countdowns) < COUNTDOWNS_MAX:
-            self.countdowns[listing.symbol] = now_ms + countdown_ms
+        self.countdowns.set(listing.instrument, countdown_ms, now_ms)
         return {"symbol": listing.symbol, "countdownTime": str(countdown_ms)}
-
-    def fire_countdowns(self, now_ms: int) -> None:
-        """Cancel the orders whose dead-man switch ran out."""
-        for symbol, at in tuple(self.countdowns.items()):
-            if now_ms >= at:
-                del self.countdowns[symbol]
-                for order in self.selected_open({"symbol": symbol}):
-                    self.exchange.cancel(order, now_ms)
 
     # -- account -----------------------------------------------------------------------------
 
@@ -190,12 +193,16 @@ class FuturesRest(SpotRest):
             "updateTime": 0,
             "tradeGroupId": -1,
             **self.position_mode(parameters, now_ms),
-            **_single_asset(parameters, now_ms),
+            **self.margin_mode(parameters, now_ms),
         }
 
     def position_mode(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer whether the account is in hedge mode."""
         return {"dualSidePosition": self.account_state == "hedge_mode"}
+
+    def margin_mode(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer whether all assets are one margin."""
+        return {"multiAssetsMargin": self.account_state == "multi_assets"}
 
     def leverage_bracket(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer one bracket per symbol."""
@@ -240,7 +247,3 @@ class FuturesRest(SpotRest):
         """End the user data stream's key."""
         self.listen_key_until_ms = 0
         return {}
-
-
-def _single_asset(parameters: Mapping[str, Any], now_ms: int) -> Any:
-    return {"multiAssetsMargin": False}

@@ -19,6 +19,7 @@ from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Client, Hub
 from shared.simulated.port import RestRoute, Route, SocketRoute
+from shared.venues.binance.simulated.key_rights import KEY_RIGHTS
 from shared.venues.binance.simulated.recorded import RecordedBinance, recorded_listings
 from shared.venues.binance.simulated.signing import Credentials
 from shared.venues.binance.simulated.streams import MarketStreams
@@ -134,6 +135,7 @@ class BinanceFutures:
         return [
             self._api.route("/ws-fapi/v1"),
             RestRoute("/fapi/{rest:.*}", self._rest_server),
+            RestRoute(KEY_RIGHTS, self._rest_server),
             *self._streams.routes("/public/ws", "/public/stream", "/market/ws", "/market/stream"),
             *(SocketRoute(path, self._user_streams.on_text, self._open_user) for path in user),
         ]
@@ -158,7 +160,7 @@ class BinanceFutures:
         self._streams.on_tick(tick, now_ms)
         if tick % (1_000 // TICK_MS):
             return
-        self.rest.fire_countdowns(now_ms)
+        self.rest.countdowns.fire(now_ms)
         if self.recorded is not None:
             return
         self.funding.on_time(now_ms)

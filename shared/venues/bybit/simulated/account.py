@@ -117,7 +117,10 @@ class AccountData:
     def key(self, state: str) -> dict[str, Any]:
         """Answer what the key may do."""
         is_read_only = state == "read_only"
-        permissions = {"ContractTrade": [] if is_read_only else ["Order", "Position"]}
+        permissions = {
+            "ContractTrade": [] if is_read_only else ["Order", "Position"],
+            "Wallet": ["Withdraw"] if state == "may_withdraw" else [],
+        }
         return {
             "id": "1",
             "readOnly": int(is_read_only),

@@ -13,7 +13,8 @@ from shared.exchange.listing import Listing, parse_decimal
 from shared.exchange.orders import Fill, IncomingOrder, Order, Status
 from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
-from shared.venues.bybit.simulated.errors import invalid
+from shared.simulated.requests import first_unread, shown
+from shared.venues.bybit.simulated.errors import ApiError, invalid
 from shared.venues.bybit.simulated.market_data import listing_of
 from shared.venues.bybit.symbols import category_of
 
@@ -21,6 +22,20 @@ LINK_CHARS_MAX = 36
 UNNAMED = "~"
 """Begins our own name of an order that the client did not name."""
 POST_ONLY = "PostOnly"
+READ = frozenset(
+    {
+        "category",
+        "symbol",
+        "side",
+        "orderType",
+        "qty",
+        "price",
+        "timeInForce",
+        "orderLinkId",
+        "reduceOnly",
+        "positionIdx",
+    }
+)
 TIMES = ("GTC", "IOC", "FOK", POST_ONLY)
 _STATUSES = {
     Status.NEW: "New",
@@ -40,6 +55,8 @@ def parse_order(
         ApiError: As the venue answers it.
     """
     listing = listing_of(exchange, parameters)
+    if name := first_unread(parameters, READ):
+        raise ApiError(10001, f"params error: {shown(name)} is not simulated")
     side, kind = parameters.get("side"), parameters.get("orderType")
     if side not in ("Buy", "Sell"):
         raise invalid("side")

@@ -19,6 +19,7 @@ import msgspec
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Order, Refusal, RefusedError
 from shared.simulated.context import Context
+from shared.simulated.requests import shown
 from shared.simulated.rest import Answer, Request, json_answer
 from shared.venues.bybit.simulated import orders as formats
 from shared.venues.bybit.simulated.account import AccountData
@@ -188,7 +189,7 @@ class BybitRest:
                 return self._account.positions(parameters, is_hedged=is_hedged)
             case ("GET", "asset/coin/query-info"):
                 return {"rows": []}
-        raise ApiError(10017, "Route not found")
+        raise ApiError(10017, f"Route not found: {shown(name)} is not simulated")
 
     def _place(self, parameters: Mapping[str, Any], now_ms: int) -> Order:
         name = f"{formats.UNNAMED}{self.exchange.log.number_unnamed()}"

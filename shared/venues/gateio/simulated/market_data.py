@@ -43,7 +43,7 @@ class PublicRest:
                 return [self.ticker(listing) for listing in self._chosen(parameters)]
         if name.startswith("currency_pairs/"):
             return self._pair(listing_of(self.exchange, name.partition("/")[2]))
-        raise ApiError("NOT_FOUND", f"No such path: {name}", 404)
+        raise ApiError("NOT_FOUND", f"{name} is not simulated", 404)
 
     def _assets(self) -> list[str]:
         listings = self.exchange.by_symbol.values()

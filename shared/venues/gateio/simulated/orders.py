@@ -15,6 +15,7 @@ from shared.exchange.listing import Listing, parse_decimal
 from shared.exchange.orders import Fill, IncomingOrder, Order, Refusal, Status
 from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
+from shared.simulated.requests import first_unread, shown
 from shared.venues.gateio.simulated.errors import ApiError, invalid, missing, refused
 from shared.venues.gateio.simulated.market_data import listing_of
 
@@ -22,6 +23,18 @@ TEXT_PREFIX = "t-"
 TEXT_CHARS_MAX = 28  # behind the prefix
 TEXT_OF_OURS = "apiv4"
 """What the venue writes as the text of an order that the client did not name."""
+READ = frozenset(
+    {
+        "currency_pair",
+        "account",
+        "side",
+        "type",
+        "amount",
+        "price",
+        "time_in_force",
+        "text",
+    }
+)
 UNNAMED = "~"
 """Begins our own name of such an order."""
 
@@ -37,6 +50,10 @@ def parse_order(
     if not parameters.get("currency_pair"):
         raise missing("currency_pair")
     listing = listing_of(exchange, str(parameters["currency_pair"]))
+    if name := first_unread(parameters, READ):
+        raise ApiError("INVALID_ARGUMENT", f"{shown(name)} is not simulated")
+    if parameters.get("account") not in (None, "", "spot"):
+        raise ApiError("INVALID_ARGUMENT", "only the spot account is simulated")
     side, kind = parameters.get("side"), parameters.get("type", "limit")
     if side not in ("buy", "sell"):
         raise invalid("side")

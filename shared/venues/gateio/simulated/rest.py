@@ -140,7 +140,7 @@ class GateRest:
                 return self._accounts(parameters)
             case ("GET", "account", True):
                 return {"user_id": 1, "key": {"mode": 1}, "tier": 0, "currency_pairs": []}
-        raise ApiError("NOT_FOUND", f"No such path: {name}", 404)
+        raise ApiError("NOT_FOUND", f"{request.method} {name} is not simulated", 404)
 
     def _place(self, request: Request, now_ms: int) -> Order:
         until = request.header("X-Gate-Exptime")

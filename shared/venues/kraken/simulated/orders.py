@@ -11,6 +11,7 @@ from shared.exchange.listing import Listing, parse_decimal
 from shared.exchange.orders import Fill, IncomingOrder, Order, Refusal, Status
 from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
+from shared.simulated.requests import first_unread, shown
 from shared.venues.kraken.simulated.signing import ApiError
 
 ALPHABET = "234567ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -31,6 +32,26 @@ REFUSALS: dict[Refusal, str] = {
     Refusal.TOO_MANY_OPEN: "EOrder:Orders limit exceeded",
     Refusal.FAULT: "EOrder:Trading agreement required",
 }
+
+
+READ = frozenset(
+    {
+        "nonce",
+        "otp",
+        "pair",
+        "type",
+        "ordertype",
+        "volume",
+        "price",
+        "cl_ord_id",
+        "userref",
+        "timeinforce",
+        "oflags",
+        "validate",
+    }
+)
+FLAGS = frozenset({"", "post", "fciq"})
+"""Of ``oflags``; fees are taken in the quote asset anyway."""
 
 
 def venue_id(prefix: str, number: int) -> str:
@@ -122,6 +143,7 @@ def parse_order(
     if not parameters.get("pair"):
         raise ApiError("EGeneral:Invalid arguments:pair")
     listing = listing_of(exchange, str(parameters["pair"]))
+    _check_read(parameters)
     side, kind = parameters.get("type"), parameters.get("ordertype")
     if side not in {"buy", "sell"}:
         raise ApiError("EGeneral:Invalid arguments:type")
@@ -150,6 +172,14 @@ def parse_order(
         post_only="post" in flags,
         tag=str(parameters.get("userref") or ""),
     )
+
+
+def _check_read(parameters: Mapping[str, Any]) -> None:
+    """Refuse what would make another order of it and is not simulated."""
+    flags = dict.fromkeys(str(parameters.get("oflags") or "").split(","), "oflags")
+    for given, read in ((parameters, READ), (flags, FLAGS)):
+        if name := first_unread(given, read):
+            raise ApiError(f"EGeneral:Invalid arguments:{shown(name)} is not simulated")
 
 
 def _legal_client_id(text: str) -> bool:

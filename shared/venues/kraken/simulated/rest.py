@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from shared.exchange.countdowns import WHOLE_ACCOUNT, Countdowns
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill, IncomingOrder, Order, Refusal, RefusedError
 from shared.simulated.faults import FaultTable
+from shared.simulated.requests import shown
 from shared.venues.kraken.simulated import orders as formats
 from shared.venues.kraken.simulated.listing import asset_id
 from shared.venues.kraken.simulated.signing import ApiError, RequestChecks
@@ -20,6 +22,8 @@ ORDERS_AT_ONCE = 50
 TRADES_AT_ONCE = 20
 CHANGES = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
 TIMEOUT_CHARS_MAX = 6  # of the dead-man switch, seconds
+CANCELED = "User requested"
+"""Why an order has ended that was canceled."""
 TOKEN = "simulated-websocket-token"
 TOKEN_LIFE_S = 900
 
@@ -41,7 +45,7 @@ class PrivateRest:
 
     def __init__(self, exchange: Exchange, faults: FaultTable, gate: RequestChecks) -> None:
         self.exchange, self.faults, self.gate = exchange, faults, gate
-        self.cancel_all_at_ms: int | None = None
+        self.countdowns = Countdowns(exchange)
         self.routes: dict[str, Route] = {
             "AddOrder": Route(self.add_order, cost=0),
             "CancelOrder": Route(self.cancel_order, cost=0),
@@ -56,6 +60,7 @@ class PrivateRest:
             "BalanceEx": Route(self.balance_extended),
             "TradeVolume": Route(self.trade_volume),
             "GetWebSocketsToken": Route(self.token),
+            "GetApiKeyInfo": Route(self.key_info),
         }
 
     def call(self, name: str, parameters: dict[str, Any], now_ms: int) -> Any:
@@ -66,7 +71,7 @@ class PrivateRest:
         """
         route = self.routes.get(name)
         if route is None:
-            raise ApiError("EGeneral:Unknown method")
+            raise ApiError(f"EGeneral:Unknown method:{shown(name)} is not simulated")
         self._check_state(name)
         self.gate.spend(route.cost, now_ms)
         return route.endpoint(parameters, now_ms)
@@ -125,7 +130,7 @@ class PrivateRest:
         if not orders:
             raise ApiError("EOrder:Unknown order")
         for order in orders:
-            self.exchange.cancel(order, now_ms, "User requested")
+            self.exchange.cancel(order, now_ms, CANCELED)
         return {"count": len(orders)}
 
     def matching(self, name: str) -> list[Order]:
@@ -141,7 +146,7 @@ class PrivateRest:
         """Cancel every open order."""
         orders = list(self.exchange.open_orders.values())
         for order in orders:
-            self.exchange.cancel(order, now_ms, "User requested")
+            self.exchange.cancel(order, now_ms, CANCELED)
         return {"count": len(orders)}
 
     def cancel_all_after(self, parameters: dict[str, Any], now_ms: int) -> Any:
@@ -150,15 +155,10 @@ class PrivateRest:
         if not (raw.isascii() and raw.isdigit()) or len(raw) > TIMEOUT_CHARS_MAX:
             raise ApiError("EGeneral:Invalid arguments:timeout")
         timeout_s = int(raw)
-        self.cancel_all_at_ms = now_ms + timeout_s * 1_000 if timeout_s else None
-        trigger = rfc3339(self.cancel_all_at_ms * 1_000_000) if self.cancel_all_at_ms else "0"
+        self.countdowns.set(WHOLE_ACCOUNT, timeout_s * 1_000, now_ms)
+        at_ms = self.countdowns.until_ms.get(WHOLE_ACCOUNT)
+        trigger = rfc3339(at_ms * 1_000_000) if at_ms else "0"
         return {"currentTime": rfc3339(now_ms * 1_000_000), "triggerTime": trigger}
-
-    def fire_dead_man(self, now_ms: int) -> None:
-        """Cancel everything if the dead-man switch ran out; it fires once."""
-        if self.cancel_all_at_ms is not None and now_ms >= self.cancel_all_at_ms:
-            self.cancel_all_at_ms = None
-            self.cancel_all({}, now_ms)
 
     def open_orders(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Answer open orders, of one client id or userref if given."""
@@ -258,6 +258,28 @@ class PrivateRest:
     def token(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Return the token of the authenticated WebSocket."""
         return {"token": TOKEN, "expires": TOKEN_LIFE_S}
+
+    def key_info(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer what the key may do; asking needs no permission."""
+        state = self.faults.account_state.get(self.venue, "ok")
+        permissions = ["query-funds", "query-open-trades", "query-closed-trades"]
+        permissions += [] if state == "read_only" else ["modify-trades", "close-trades"]
+        permissions += ["withdraw-funds"] if state == "may_withdraw" else []
+        return {
+            "apiKeyName": "simulated",
+            "apiKey": "simulated",
+            "nonce": str(now_ms),
+            "nonceWindow": 0,
+            "permissions": permissions,
+            "iban": "AA00 0000 0000 0000",
+            "validUntil": "0",
+            "queryFrom": "0",
+            "queryTo": "0",
+            "createdTime": "1772542900",
+            "modifiedTime": "1772543095",
+            "ipAllowlist": [],
+            "lastUsed": str(now_ms // 1_000),
+        }
 
 
 def _asked(parameters: Mapping[str, Any], name: str) -> bool:

@@ -12,9 +12,9 @@ from shared.exchange.orders import Fill, Order, Status
 from shared.messages.terms import OrderType
 from shared.simulated.hub import Client
 from shared.simulated.port import SocketRoute
-from shared.simulated.requests import shown
+from shared.simulated.requests import first_unread, shown
 from shared.venues.kraken.simulated import orders as formats
-from shared.venues.kraken.simulated.rest import TOKEN, PrivateRest
+from shared.venues.kraken.simulated.rest import CANCELED, TOKEN, PrivateRest
 from shared.venues.kraken.simulated.signing import ApiError
 from shared.venues.kraken.simulated.streams import PublicStreams
 from shared.venues.kraken.simulated.timestamps import rfc3339
@@ -29,6 +29,21 @@ STATUS_TEXT = {
 }
 EXEC_TEXT = {"NEW": "new", "TRADE": "trade", "CANCELED": "canceled", "EXPIRED": "canceled"}
 SNAPSHOT_TRADES = 50
+READ = frozenset(
+    {
+        "token",
+        "symbol",
+        "side",
+        "order_type",
+        "order_qty",
+        "limit_price",
+        "time_in_force",
+        "post_only",
+        "cl_ord_id",
+        "order_userref",
+    }
+)
+"""Parameters of an order."""
 
 
 class PrivateStreams:
@@ -132,14 +147,14 @@ class PrivateStreams:
         if not orders:
             raise ApiError("EOrder:Unknown order")
         for order in orders:
-            self._exchange.cancel(order, now_ms, "User requested")
+            self._exchange.cancel(order, now_ms, CANCELED)
         return {"order_id": formats.order_id(orders[0])}
 
     def _batch_cancel(self, params: dict[str, Any], now_ms: int) -> dict[str, Any]:
         names = [*_listed(params, "orders"), *_listed(params, "cl_ord_id")]
         orders = [order for name in names for order in self._rest.matching(str(name))]
         for order in orders:
-            self._exchange.cancel(order, now_ms, "User requested")
+            self._exchange.cancel(order, now_ms, CANCELED)
         return {"orders_cancelled": len(orders)}
 
     def _cancel_all(self, params: dict[str, Any], now_ms: int) -> dict[str, Any]:
@@ -228,6 +243,8 @@ def _listed(params: dict[str, Any], name: str) -> list[Any]:
 
 def _rest_parameters(params: dict[str, Any]) -> dict[str, Any]:
     """Return WebSocket order parameters in REST's words."""
+    if name := first_unread(params, READ):
+        raise ApiError(f"EGeneral:Invalid arguments:{shown(name)} is not simulated")
     flags = "post" if params.get("post_only") else ""
     answer: dict[str, Any] = {
         "pair": params.get("symbol"),

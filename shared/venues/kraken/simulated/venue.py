@@ -21,7 +21,7 @@ from shared.venues.kraken.simulated.listing import (
 )
 from shared.venues.kraken.simulated.market_data import PublicRest
 from shared.venues.kraken.simulated.recorded import RecordedKraken, recorded_listing
-from shared.venues.kraken.simulated.rest import PrivateRest
+from shared.venues.kraken.simulated.rest import CANCELED, PrivateRest
 from shared.venues.kraken.simulated.signing import Credentials, RequestChecks
 from shared.venues.kraken.simulated.streams import PublicStreams
 from shared.venues.kraken.simulated.streams_private import PrivateStreams
@@ -67,7 +67,7 @@ class KrakenSpot:
         """Publish what is due."""
         self._public.on_tick(tick, now_ms)
         if tick % (1_000 // TICK_MS) == 0:
-            self.rest.fire_dead_man(now_ms)
+            self.rest.countdowns.fire(now_ms, CANCELED)
 
 
 def open_venue(context: Context, listings: tuple[Listing, ...]) -> KrakenSpot:
