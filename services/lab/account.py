@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from random import Random
 
 from services.executor import actions as act
+from services.lab.conditions import VenueConditions
 from services.lab.kernel import Kernel
+from services.lab.switches import Switches
 from shared.accounts.gateway import FillReport, OrderKey, OrderReport, PaymentReport
 from shared.domain.instrument import is_spot
 from shared.engine import Action, Result
@@ -23,7 +24,8 @@ from shared.exchange.orders import (
     RefusedError,
     Status,
 )
-from shared.messages.execution import Balance, OrderStatus
+from shared.messages.balances import Balance
+from shared.messages.execution import OrderStatus
 
 _MS = 1_000_000
 FORCED = "liquidation-"
@@ -50,25 +52,6 @@ CAUSES: Mapping[Refusal, Cause] = {
 }
 
 
-@dataclass(slots=True)
-class VenueConditions:
-    """How unreliable the way to one venue is: chances of 0 to 1, for every request."""
-
-    lost_request: float = 0.0
-    lost_answer: float = 0.0
-    refused: float = 0.0
-    not_sent: float = 0.0
-    late_request: float = 0.0
-    partial: float = 0.0
-    late_fills: float = 0.0
-    is_down: bool = False
-    old_positions: bool = False
-    """Whether it goes on telling the positions that it told first."""
-    positions: Mapping[str, Decimal] | None = None
-    closed: Cause | None = None
-    """Why every order is refused."""
-
-
 class AccountPort:
     """All venues' accounts, as the executor reaches them.
 
@@ -81,6 +64,7 @@ class AccountPort:
             has arrived there, whether it was accepted.
         paid: Returns what a venue tells of its funding payments.
         follow: Lets the venue push what happens to orders.
+        switches: The venues' dead-man's switches.
     """
 
     def __init__(
@@ -93,26 +77,34 @@ class AccountPort:
         *,
         paid: Callable[[act.FetchFunding], tuple[PaymentReport, ...]],
         follow: Callable[[act.FollowAccount, Callable[[Result], None]], None],
+        switches: Switches,
     ) -> None:
         self._kernel, self._exchanges, self._random, self._note = kernel, exchanges, random, note
         self._on_arrival, self._paid, self.follow = on_arrival, paid, follow
+        self._switches = switches
         self._hidden: dict[tuple[str, int], tuple[int, int]] = {}
         """Venue and order id -> until when the venue reports only so many of its fills."""
         self.conditions = {venue: VenueConditions() for venue in exchanges}
         self.sent: dict[tuple[str, str], int] = {}
         """Venue and client order id -> how often it arrived there."""
-        self.on_answer: Callable[[Result], None] | None = None
+        self.answer_listeners: list[Callable[[Result], None]] = []
         """Called with every answer as it arrives, and with what venues push."""
+        self.request_listeners: list[Callable[[Action], Callable[[Result], None]]] = []
+        """Called with every request; what each returns is called with the answer to that one."""
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         """Send the request to the exchange, and its answer back unless one of them is lost."""
-        if self.on_answer is not None:
-            deliver = partial(_told_to, (self.on_answer, deliver))
+        if self.answer_listeners or self.request_listeners:
+            asked = [listen(action) for listen in self.request_listeners]
+            deliver = partial(_told_to, (*self.answer_listeners, *asked, deliver))
         if isinstance(action, act.Submit):
             self._submit(action, deliver)
             return
         if isinstance(action, act.FollowAccount):
             self.follow(action, deliver)
+            return
+        if isinstance(action, act.SetSwitch):
+            self._set_switch(action, deliver)
             return
         venue = action.key.venue if isinstance(action, act.Query | act.Cancel) else action.venue  # type: ignore[attr-defined]
         conditions = self.conditions[venue]
@@ -124,9 +116,34 @@ class AccountPort:
             return
 
         def arrive() -> None:
-            answer = self._answer(action, self._exchanges[venue])
+            cause = self.conditions[venue].bars(self._kernel.now_ns())
+            if cause is None:
+                answer = self._answer(action, self._exchanges[venue])
+            else:
+                self._note(f"{venue}: {type(action).__name__} is refused: {cause}")
+                answer = _failed(action, f"refused: {cause}", cause)
             if answer is not None:
                 self._kernel.after(self._latency_ns(), lambda: deliver(answer))
+
+        self._kernel.after(self._latency_ns(), arrive)
+
+    def _set_switch(self, action: act.SetSwitch, deliver: Callable[[Result], None]) -> None:
+        conditions = self.conditions[action.venue]
+        if conditions.is_down or self._happens(conditions.lost_request):
+            self._note(f"{action.venue}: setting the dead-man's switch was lost on its way")
+            missed = self._switches.miss(action)
+            self._kernel.after(TIMEOUT_NS, lambda: deliver(missed))
+            return
+        answer_is_lost = self._happens(conditions.lost_answer)
+
+        def arrive() -> None:
+            cause = conditions.bars(self._kernel.now_ns())
+            answer = self._switches.set(action) if cause is None else self._switches.miss(action)
+            after_ns = self._latency_ns()
+            if answer_is_lost:
+                self._note(f"{action.venue}: the answer of its dead-man's switch was lost")
+                answer, after_ns = self._switches.miss(action), TIMEOUT_NS
+            self._kernel.after(after_ns, lambda: deliver(answer))
 
         self._kernel.after(self._latency_ns(), arrive)
 
@@ -152,6 +169,8 @@ class AccountPort:
             if self._kernel.now_ns() - sent_ns > VALIDITY_MS * _MS:
                 self._note(f"{venue}: {name} came too late")
                 answer: Result = act.SubmitRefused(name, "too late", sent_ns)
+            elif (cause := self.conditions[venue].bars(self._kernel.now_ns())) is not None:
+                answer = self._barred(venue, name, sent_ns, cause)
             elif conditions.closed is not None:
                 self._note(f"{venue}: {name} was refused: {conditions.closed}")
                 answer = act.SubmitRefused(name, "no orders now", sent_ns, conditions.closed)
@@ -168,6 +187,13 @@ class AccountPort:
 
         slow_ns = self._random.randrange(200, LATE_MS_MAX) * _MS if is_late else 0
         self._kernel.after(self._latency_ns() + slow_ns, arrive)
+
+    def _barred(self, venue: str, name: str, sent_ns: int, cause: Cause) -> Result:
+        """Return the answer to an order while we are banned, or our key is revoked."""
+        self._note(f"{venue}: {name} was refused: {cause}")
+        if cause is Cause.RATE:
+            return act.SubmitNotSent(name, "too many requests", cause)
+        return act.SubmitRefused(name, "no such key", sent_ns, cause)
 
     def _place(self, action: act.Submit, sent_ns: int) -> Result:
         asked, terms, now_ms = action.order, action.order.terms, self._kernel.now_ns() // _MS
@@ -315,10 +341,10 @@ def news_of(order: Order, fill: Fill | None) -> OrderReport:
     )
 
 
-def _failed(action: Action, reason: str) -> Result | None:
-    """Return the result of a request that got no answer; a cancel has none."""
+def _failed(action: Action, reason: str, cause: Cause = Cause.SERVICE) -> Result | None:
+    """Return the result of a request that got no answer, or a no; a cancel has none."""
     if isinstance(action, act.Query):
-        return act.QueryFailed(action.key, reason)
+        return act.QueryFailed(action.key, reason, cause)
     if isinstance(
         action,
         act.CheckAccount
@@ -327,5 +353,5 @@ def _failed(action: Action, reason: str) -> Result | None:
         | act.FetchBalances
         | act.FetchFunding,
     ):
-        return act.FetchFailed(action, reason)
+        return act.FetchFailed(action, reason, cause)
     return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from services.executor import actions as act
 from shared.accounts.gateway import OrderReport
 from shared.engine import Result
+from shared.errors import Cause
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill, Order
 
@@ -61,7 +62,17 @@ class AccountStreams:
         self._deliver[action.venue] = deliver
         self._world.kernel.after(self._random.randrange(*SOON_NS), partial(self._up, action.venue))
 
+    def revoke(self, venue: str) -> None:
+        """End the stream of a key that was revoked; the venue says so at once."""
+        if self._is_up.get(venue):
+            self._is_up[venue] = False
+            self._tell(venue, act.AccountMissed(venue, "the key was revoked", is_down=True))
+            self._world.kernel.after(self._random.randrange(*AWAY_NS), partial(self._up, venue))
+
     def _up(self, venue: str) -> None:
+        if self._world.account.conditions[venue].barred is Cause.KEY:
+            self._world.kernel.after(self._random.randrange(*AWAY_NS), partial(self._up, venue))
+            return
         self._is_up[venue], self._has_hole[venue] = True, False
         self._deliver[venue](act.AccountFollowed(venue))
 

@@ -15,25 +15,31 @@ import msgspec
 from services.lab.backtest_port import BacktestPort, accounts_under
 from services.lab.backtest_terms import BacktestConfig
 from services.lab.chain import Chain
-from services.lab.equity import Curve, capital_of, profits_of
+from services.lab.equity import DAYS_MAX, Curve, capital_of, profits_of
 from services.lab.node import Node
 from services.lab.output import OutputFile, when
 from services.lab.process import Process
 from services.lab.recorded import Contents, RecordedVenues
 from services.lab.replay import FEEDS, Replay, Terms, config_for
+from services.lab.round_trips import RoundTrips
 from services.lab.table_feed import TableEngine, TableVenues
 from services.lab.tables import Tables
 from shared.config_sections import Config, VenueConfig
+from shared.domain.instrument import is_spot
 from shared.engine import Engine, Given
 from shared.errors import ConfigError
 from shared.messages.base import BookState, Message
-from shared.messages.execution import Fill, PlanDone
+from shared.messages.execution import ApprovedPlan, Fill, PlanDone
 from shared.messages.market import BookDelta, DepthView, VenueStatus
 from shared.messages.rules import InstrumentRules
-from shared.strategy_inputs import check_strategies
+from shared.strategies.port import Bars
+from shared.strategy_files import load_strategies
+from shared.strategy_inputs import check_strategies, inputs_of
 from shared.venues.registry import EVERY, load_feed
 from shared.watch.report import Ending
 
+DAY_NS = 86_400 * 1_000_000_000
+MS = 1_000_000
 TRADES_MAX = 10_000
 """Fills and ends of plans that a report lists; older ones are in its sums only."""
 
@@ -62,15 +68,21 @@ class Backtest(Replay):
         self.fills: deque[Fill] = deque(maxlen=TRADES_MAX)
         self.done: deque[PlanDone] = deque(maxlen=TRADES_MAX)
         self.fill_count = 0
+        self._in_flight: dict[str, None] = {}  # each ends, and risk bounds how many there are
         self.curve = Curve()
+        self.days = Curve(DAYS_MAX)
+        """Profit at every midnight of UTC."""
+        self.trips = RoundTrips(contents.first_ns, contents.last_ns)
+        self._expect_midnight(contents.first_ns)
         self.holes: list[VenueStatus] = []
         """The first time that each book was told to have one."""
 
     def _new_venues(self) -> RecordedVenues | TableVenues:
         self._chain = Chain(self.kernel, self.terms.hop_ns, self.decisions)
         if isinstance(self.contents, Tables):
-            self._chain.is_busy = lambda: bool(self.collector.in_flight())
-            return TableVenues(self.kernel, self.contents, self._chain.sleep)
+            self._chain.is_busy = lambda: bool(self._in_flight)
+            closings = closings_ns(self.config)
+            return TableVenues(self.kernel, self.contents, self._chain.sleep, closings)
         return super()._new_venues()
 
     def _new_ingestor(self, config: Config, given: Given) -> Engine:
@@ -90,18 +102,25 @@ class Backtest(Replay):
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Append what was said to its stream, keep what the report lists, wake the readers."""
         first = messages[0]
-        if len(messages) == 1 and (type(first) is DepthView or type(first) is BookDelta):
+        if len(messages) == 1:  # nearly always
             if type(first) is DepthView:
                 self._see(first)
-            self._chain.pass_on(messages)  # nearly always
-            return
+                self._chain.pass_on(messages)
+                return
+            if type(first) is BookDelta:
+                self._chain.pass_on(messages)
+                return
         self._chain.append(messages)
         if type(first) is not DepthView:
             for message in messages:
+                self.trips.on_message(message)
                 if type(message) is Fill:
                     self.fills.append(message)
                     self.fill_count += 1
+                elif type(message) is ApprovedPlan:
+                    self._in_flight[message.plan_id] = None
                 elif type(message) is PlanDone:
+                    self._in_flight.pop(message.plan_id, None)
                     self.done.append(message)
                 elif type(message) is VenueStatus and message.state is BookState.GAP:
                     self._note_hole(message)
@@ -134,15 +153,39 @@ class Backtest(Replay):
     def _on_look(self) -> None:
         self._sample()
 
-    def _sample(self) -> None:
+    def _sample(self, *, is_last: bool = False) -> None:
         profits = profits_of(self.accounts.accounts.values(), self._views_live)
-        self.curve.add(self.kernel.now_ns(), profits)
+        self.curve.add(self.kernel.now_ns(), profits, is_last=is_last)
+
+    def _expect_midnight(self, after_ns: int) -> None:
+        midnight_ns = (after_ns // DAY_NS + 1) * DAY_NS
+        if midnight_ns <= self.contents.last_ns:
+            self.kernel.at(midnight_ns, lambda: self._end_day(midnight_ns))
+
+    def _end_day(self, midnight_ns: int) -> None:
+        self.days.add(midnight_ns, profits_of(self.accounts.accounts.values(), self._views_live))
+        self._expect_midnight(midnight_ns)
 
     def _wind_down(self, ended: Ending) -> None:
         for account in self.accounts.accounts.values():
             account.end()
         super()._wind_down(ended)
-        self._sample()
+        self._sample(is_last=True)
+
+    def _why_not_quiet(self, unknown: Mapping[str, str]) -> str:
+        """Return it; here nobody can still be asked what funding paid."""
+        if not unknown:
+            return super()._why_not_quiet(unknown)
+        names = ", ".join(
+            f"{venue} {name}"
+            for venue, name in sorted(self.contents.rules)
+            if venue in unknown and not is_spot(name)
+        )
+        return (
+            f"what funding paid is unknown: {names} was held at a full hour or a settlement of "
+            "which the data tell no rate or no mark; play data with its funding, like a store with "
+            "an imported history"
+        )
 
     def capital(self) -> dict[str, Decimal]:
         """Return what the accounts began with, by the quote asset that it is valued in."""
@@ -172,9 +215,11 @@ def configured(config: Config, contents: Contents | Tables, where: str) -> Confi
                 f"{where}: venues.{venue}.instruments: {missing[0]} is not in the data; there are: "
                 f"{', '.join(there) or f'none of {venue}'}"
             )
-        # a table may be of a venue that nobody here can connect to, and nobody does
-        adapter = wanted.adapter or (venue if venue in EVERY else _of_most_feeds())
-        venues[venue] = msgspec.structs.replace(wanted, feeds=FEEDS, adapter=adapter)
+        adapter, url = wanted.adapter or venue, wanted.rest_url
+        if not wanted.adapter and venue not in EVERY:
+            # nobody here can connect to it, and nobody does; several of them are not one venue
+            adapter, url = _of_most_feeds(), url or f"https://{venue}.invalid"
+        venues[venue] = msgspec.structs.replace(wanted, feeds=FEEDS, adapter=adapter, rest_url=url)
     contents.rules = {
         (venue, name): _with_fee(rules, venues[venue])
         for (venue, name), rules in contents.rules.items()
@@ -185,6 +230,18 @@ def configured(config: Config, contents: Contents | Tables, where: str) -> Confi
     found = msgspec.structs.replace(config, venues=venues, executor=executor, bus=bus)
     check_strategies(found, where)
     return found
+
+
+def closings_ns(config: Config) -> list[int]:
+    """Return how long after its end a bar is closed by the strategies that ask for bars, rising."""
+    found = {
+        wanted.lateness_ms * MS
+        for each in load_strategies(config)
+        if each.strategy is not None
+        for wanted in inputs_of(each.strategy, each.id)
+        if isinstance(wanted, Bars)
+    }
+    return sorted(found)
 
 
 def _of_most_feeds() -> str:

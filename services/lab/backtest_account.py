@@ -12,7 +12,7 @@ from services.executor.paper_account import PaperAccount, Pieces
 from services.executor.paper_funding import check_rates, payment_report
 from services.lab.backtest_terms import VenueTerms
 from shared.accounts.gateway import PaymentReport
-from shared.config_sections import DOLLARS
+from shared.config_limits import DOLLARS
 from shared.domain.accounting import holding_key
 from shared.domain.contracts import Contract
 from shared.domain.executions import Execution, cost_of
@@ -23,8 +23,8 @@ from shared.domain.order import ZERO
 from shared.domain.quantities import worth_of
 from shared.domain.rounding import exact
 from shared.errors import Cause, Rejected
+from shared.messages.balances import Balance
 from shared.messages.base import Side
-from shared.messages.execution import Balance
 from shared.messages.market import Funding, FundingSettled
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import OrderTerms

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from services.lab.backtest import closings_ns
 from services.lab.backtest_facts import data_of
 from services.lab.backtest_terms import BacktestConfig
 from services.lab.recorded import Contents, survey, survey_capture
@@ -22,6 +23,9 @@ from shared.store.reading import Lines, recordings_in
 FALLS_NS_MAX = 1_000_000_000
 """A clock may be set back a little; more is a file that is not in order."""
 MS = 1_000_000
+REFRESH_MS, REFRESH_MS_MAX = 500, 60_000
+"""How often books made of bars are repeated: within every limit on a book's age, where strategies
+decide on bars; and the longest interval otherwise."""
 
 
 def load_data(
@@ -73,17 +77,23 @@ def _fees_of(config: Config) -> Mapping[str, Decimal]:
 
 
 def fitted(config: Config, contents: Contents | Tables) -> Config:
-    """Return a configuration in which a book made of bars is good until the next price of a bar."""
+    """Return a configuration in which a book made of bars is good until the next price of a bar.
+
+    Where strategies decide on closed bars it is repeated nearly as often as live while timers run:
+    they, risk and the executor find a view of it then that is young enough. Else it is repeated
+    with the bars, but within the time after which a book is forgotten.
+    """
     if not isinstance(contents, Tables) or contents.source != "bars":
         return config
     step_ms = contents.step_ns // MS
     book, scanner, risk = config.orderbook, config.scanner, config.risk
+    refresh_ms = REFRESH_MS if closings_ns(config) else min(step_ms, REFRESH_MS_MAX)
     return msgspec.structs.replace(
         config,
         orderbook=msgspec.structs.replace(
             book,
             stale_after_ms=max(book.stale_after_ms, 2 * step_ms),
-            refresh_ms=max(book.refresh_ms, step_ms),
+            refresh_ms=max(book.refresh_ms, refresh_ms),
         ),
         scanner=msgspec.structs.replace(
             scanner, book_age_ms_max=max(scanner.book_age_ms_max, 2 * step_ms)

@@ -16,7 +16,9 @@ import msgspec
 
 from services.lab.backtest import Backtest
 from services.lab.backtest_account import BacktestAccount
+from services.lab.backtest_assumed import assumed
 from services.lab.backtest_terms import BacktestConfig
+from services.lab.fill_costs import splits_of
 from services.lab.tables import Tables
 from shared.domain.instrument import is_spot
 from shared.domain.order import ZERO
@@ -37,7 +39,7 @@ EVERYWHERE = (
     "nothing there until the venue shows a change)",
     "orders that rest, so market making too: an order takes what is there when it arrives, or ends",
     "deleveraging: a venue closes what its margin no longer covers, and nothing that wins",
-    "rejects, outages and rate limits of venues that the recording does not show",
+    "rate limits of venues",
     "depth beyond the levels of a view (orderbook.depth_levels): an order fills within them",
     "transfers between venues: what is bought at one stays there",
     "latency that grows when the market is busy: it is drawn as configured",
@@ -57,6 +59,8 @@ NOT_MODELLED = {
         "timers of services between two prices of a bar while nothing is in flight",
     ),
 }
+CONDITIONS = {"reject_rate": "rejects", "outages_per_hour": "outages of order entry"}
+NO_CONDITION = "{} that the recording does not show, at {}: give backtest.{}"
 NO_MARGIN = "margin and liquidation at {}: give backtest.venues.{}.leverage"
 NO_MARKS = "liquidation of {} {}: the data have no marks of it"
 ONE_FEE = "tiers of fees at {}: give backtest.venues.{}.fee_tiers"
@@ -88,6 +92,9 @@ def facts_of(
     source = run.contents.source if isinstance(run.contents, Tables) else "recording"
     report = build_report(run.collector, {}, ended)
     accounts = list(run.accounts.accounts.values())
+    paid, parts = accounts_of(accounts), run.accounts.costs.parts
+    profits = {quote: line[-1] for quote, line in run.curve.profits.items()}
+    unknown = [quote for quote, each in report["pnl"].items() if each["funding"] is None]
     return {
         "kind": "trading",
         "source": source,
@@ -96,12 +103,17 @@ def facts_of(
         "result": {name: part for name, part in report.items() if name not in CLOCK},
         "capital": run.capital(),
         "curve": {"times_ns": run.curve.times_ns, "profits": run.curve.profits},
-        "accounts": accounts_of(accounts),
+        "days": {"times_ns": run.days.times_ns, "profits": run.days.profits},
+        "accounts": paid,
+        "split": splits_of(parts, profits, paid, unknown),
+        "traded": {cash: each.traded for cash, each in parts.items()},
+        "round_trips": run.trips.told(LISTED_MAX),
         "payments": [p for account in accounts for p in account.payments][-LISTED_MAX:],
         "liquidations": [x._asdict() for account in accounts for x in account.liquidations],
         "fills": list(run.fills)[-LISTED_MAX:],
         "fill_count": run.fill_count,
         "plans": list(run.done)[-LISTED_MAX:],
+        "assumed": assumed(terms, run.accounts.accounts, run.accounts.clocks.seen),
         "not_modelled": not_modelled(run, terms, source),
     }
 
@@ -141,6 +153,10 @@ def accounts_of(accounts: Sequence[BacktestAccount]) -> dict[str, Any]:
 def not_modelled(run: Backtest, terms: BacktestConfig, source: str) -> list[str]:
     """Return what the run leaves out."""
     found = [*NOT_MODELLED[source], *EVERYWHERE]
+    for name, what in CONDITIONS.items():
+        lacking = [v for v in run.accounts.accounts if not getattr(terms.conditions(v), name)]
+        if lacking:
+            found.append(NO_CONDITION.format(what, ", ".join(lacking), name))
     for venue, account in run.accounts.accounts.items():
         perpetuals = [name for at, name in run.contents.rules if at == venue and not is_spot(name)]
         if perpetuals and not terms.of(venue).leverage:

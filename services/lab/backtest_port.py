@@ -7,9 +7,13 @@ from random import Random
 
 from services.executor import actions as act
 from services.executor.paper import PaperGateway
+from services.executor.paper_conditions import Conditions
 from services.lab.backtest_account import BacktestAccount, Liquidation
-from services.lab.backtest_terms import BacktestConfig
+from services.lab.backtest_terms import WAYS, BacktestConfig
+from services.lab.clocks import Clocks
+from services.lab.fill_costs import FillCosts
 from services.lab.kernel import Kernel
+from services.lab.latencies import Latencies
 from services.lab.paper import PaperPort, not_here
 from services.lab.recorded import Contents
 from services.lab.tables import Tables
@@ -17,9 +21,9 @@ from shared.accounts.gateway import FillReport, OrderReport
 from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
 from shared.engine import Action, Result
-from shared.messages.base import Message, Side
+from shared.messages.base import BookState, Message, Side
 from shared.messages.execution import OrderStatus
-from shared.messages.market import Funding, FundingSettled, Mark
+from shared.messages.market import DepthView, Funding, FundingSettled, Mark
 from shared.messages.terms import OrderTerms
 
 
@@ -36,18 +40,25 @@ class BacktestPort(PaperPort):
         gateways: Mapping[str, PaperGateway],
         accounts: Mapping[str, BacktestAccount],
         terms: BacktestConfig,
+        costs: FillCosts,
     ) -> None:
         super().__init__(kernel, gateways, latency_ns=0)
-        self.accounts, self._terms = accounts, terms
+        self.accounts, self._terms, self.costs = accounts, terms, costs
+        self.clocks = Clocks()
         self._draw = Random(f"{terms.seed}/latency")
+        self._ways = {
+            (venue, way): Latencies(terms.way(venue, way), f"{terms.seed}/{venue}/{way}")
+            for venue in accounts
+            for way in WAYS
+        }
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         """Send a request, and its answer back."""
         kernel, terms = self._kernel, self._terms
         venue, sent_ns = venue_of(action), kernel.now_ns()
         jitter_ns = terms.ns(venue, "jitter_ms")
-        there_ns = terms.ns(venue, "order_ms") + self._jitter(jitter_ns)
-        back_ns = terms.ns(venue, "answer_ms") + self._jitter(jitter_ns)
+        there_ns = self._ways[venue, "order"].draw_ns() + self._jitter(jitter_ns)
+        back_ns = self._ways[venue, "answer"].draw_ns() + self._jitter(jitter_ns)
         feed_ns = terms.ns(venue, "feed_ms")
 
         def arrive() -> None:
@@ -64,9 +75,27 @@ class BacktestPort(PaperPort):
     def _jitter(self, jitter_ns: int) -> int:
         return self._draw.randrange(jitter_ns + 1) if jitter_ns else 0
 
+    def answer(self, action: Action, sent_ns: int) -> Result | None:
+        """Return what a venue answers now, and split what an order that arrives costs."""
+        answer = super().answer(action, sent_ns)
+        if isinstance(action, act.Submit):
+            order_id, terms = action.order.client_order_id, action.order.terms
+            report = self.gateways[terms.venue].order(order_id)
+            for fill in () if report is None else report.fills:
+                self.costs.on_fill(order_id, terms.market, fill.side, fill.qty, fill.price)
+        return answer
+
+    def on_view(self, view: DepthView) -> None:
+        """Take the newest view of a book."""
+        super().on_view(view)
+        if view.state is BookState.LIVE:
+            self.costs.on_view(view)
+            self.clocks.on_view(view)
+
     def on_message(self, message: Message) -> None:
-        """Take marks and funding in."""
+        """Take decisions, marks and funding in."""
         kind = type(message)
+        self.costs.on_message(message)
         if kind is Mark or kind is Funding:
             assert isinstance(message, Mark | Funding)
             account = self.accounts.get(message.venue)
@@ -76,6 +105,7 @@ class BacktestPort(PaperPort):
             if closed is not None:
                 report = report_of(closed, len(account.liquidations))
                 self.gateways[message.venue].remember(report)
+                self.costs.on_forced(closed.instrument, abs(closed.qty), closed.price)
             if isinstance(message, Funding):
                 self._expect(account, message)
         elif isinstance(message, FundingSettled) and message.venue in self.accounts:
@@ -144,9 +174,16 @@ def accounts_under(
             for venue in sorted(config.venues)
         }
         gateways = {
-            venue: PaperGateway(venue, contents.rules, kernel, wait=not_here, account=account)
+            venue: PaperGateway(
+                venue,
+                contents.rules,
+                kernel,
+                wait=not_here,
+                account=account,
+                conditions=Conditions(venue, terms.conditions(venue), section="backtest"),
+            )
             for venue, account in accounts.items()
         }
-        return BacktestPort(kernel, gateways, accounts, terms)
+        return BacktestPort(kernel, gateways, accounts, terms, FillCosts(config.risk.quote_assets))
 
     return make

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from services.lab.node import Node
 
 SHARDS = 1
-FIRST_AWAKE = frozenset(("ingestor", "executor"))
+FIRST_AWAKE = frozenset(("ingestor", "orderbook", "executor"))
+"""Whose timers ring first after a rest: books are repeated, and heard of by all, before a strategy
+decides on what is as old as the rest was long."""
+REPORT = frozenset(("scanner", "risk", "executor"))
+"""Whose timers also rest where they were set before the rest was known of. The ingestor's ring:
+books of long bars live on what it repeats in between."""
 AWAKE_LATER_NS = 50_000_000
 READ_MAX = TUNING.read_entries_max
 
@@ -62,6 +67,10 @@ class Stream:
     kept: deque[Sequence[Message]]
     cursors: list[Cursor] = field(default_factory=list)
     last_id: Id = ZERO
+    keeps: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keeps = bool(self.kept.maxlen)
 
     def next_id(self, now_ms: int) -> Id:
         """Return the id of the next entry, as a server gives it."""
@@ -86,23 +95,21 @@ class Chain:
         self._streams = {spec.name: _stream(spec) for spec in ALL}
         self._stream_of = {kind: self._streams[spec.name] for kind, spec in STREAM_OF.items()}
         self._sleep_ns = 0, 0
+        self.sleep_until_ns = 0
+        """Timers rest now, or will before more is heard, where that is still to come."""
         self.is_busy: Callable[[], bool] = lambda: True
         """Whether anything is in flight, so that every timer counts."""
 
     def sleep(self, from_ns: int, to_ns: int) -> None:
         """Postpone timers due between two times to the second one, while nothing is in flight."""
         self._sleep_ns = from_ns, to_ns
-
-    def sleeps(self) -> bool:
-        """Tell whether timers rest now, or will before more is heard."""
-        return self._sleep_ns[1] > self.kernel.time_ns
+        self.sleep_until_ns = to_ns
 
     def awake_ns(self, service: str, due_ns: int) -> int:
         """Return when a timer that is due at a time rings."""
         from_ns, to_ns = self._sleep_ns
         if not from_ns < due_ns < to_ns or self.is_busy():
             return due_ns
-        # observers of other services get it first
         return to_ns if service in FIRST_AWAKE else to_ns + AWAKE_LATER_NS
 
     def open(self, item: Input, node: Node) -> Cursor:
@@ -130,12 +137,14 @@ class Chain:
         message = messages[0]
         kind = type(message)
         stream = self._stream_of[kind]
-        if stream.kept.maxlen:
+        if stream.keeps:
             stream.kept.append(messages)
-        at_ns = self.kernel.time_ns + self.hop_ns
+        kernel = self.kernel
+        now_ns = kernel.time_ns
+        at_ns = now_ns + self.hop_ns
         for cursor in stream.cursors:
             node = cursor.node
-            if node.quiet is not None:
+            if node.quiet is not None and node.quiet < (now_ns, kernel.running):
                 node.pass_quiet()
             cursor.entries.append(messages)
             node.unread += 1
@@ -160,16 +169,18 @@ class Chain:
                 else:
                     cursor.node.wake_at(max(at_ns, cursor.due_ns))
             return
-        readers: dict[Node, None] = {}
-        for kind in dict.fromkeys(map(type, messages)):
-            for cursor in self._stream_of[kind].cursors:
-                readers[cursor.node] = None
-        for node in readers:
+        kinds = dict.fromkeys(map(type, messages))
+        if len(kinds) == 1:
+            for cursor in self._stream_of[next(iter(kinds))].cursors:
+                cursor.node.wake_at(max(at_ns, cursor.due_ns))
+            return
+        readers = [each.node for kind in kinds for each in self._stream_of[kind].cursors]
+        for node in dict.fromkeys(readers):
             node.wake_at(at_ns)
 
 
 def _append(stream: Stream, entry: Sequence[Message]) -> None:
-    if stream.kept.maxlen:
+    if stream.keeps:
         stream.kept.append(entry)
     for cursor in stream.cursors:
         node = cursor.node

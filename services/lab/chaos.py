@@ -8,17 +8,18 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from services.executor.actions import Submit
-from services.lab.account import VenueConditions
+from services.lab.bus_troubles import BusTroubles
+from services.lab.conditions import VenueConditions
 from services.lab.feed import FRAME_FAULTS
 from services.lab.forger import Forger
+from services.lab.kinds import Kind
 from services.lab.losses import HaltedLoss
-from services.lab.lost_records import LostRecords
 from services.lab.positions import Positions
 from services.lab.process import Crashed
+from services.lab.transfers import Transfers
 from shared.engine import Action
 from shared.errors import Cause
 from shared.messages.control import CommandKind
-from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
 
 if TYPE_CHECKING:
     from services.lab.life import Life
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _MS = 1_000_000
 EFFECTS_BETWEEN_CRASHES = 155.0
 """Mean number of effects between two crashes at a point between effects."""
+ALL_EFFECTS_SHARE = 0.5
+"""What an effect counts towards the next crash where every strategy runs, with twice as many."""
 EFFECT_WEIGHTS = {"ingestor": 0.2, "orderbook": 0.5}
 """What publishes most has the least to lose: the books; others count 1."""
 BUSY_LOOK_NS = 50 * _MS
@@ -38,13 +41,9 @@ WEATHER_LASTS_NS = (100 * _MS, 2_500 * _MS)
 SILENCE_LASTS_NS = (3_000 * _MS, 7_000 * _MS)
 """Long enough for an order's answer to be lost, and that of the query for it as well."""
 BUS_NS = (1_500 * _MS, 9_000 * _MS)
-BUS_DOWN_NS = (20 * _MS, 900 * _MS)
-LAST_MOMENT_NS = (20 * _MS, 900 * _MS)
-"""How much of the bus's newest data is lost: what asynchronous replication may lose."""
 EMPTIED_CHANCE = 0.08
 """That the bus loses everything, once in a world."""
 EMPTIED_NS = (2_000 * _MS, 6_500 * _MS)
-LAST_LOOK_CHANCE = 0.5
 FEED_NS = (200 * _MS, 1_900 * _MS)
 FEED_DOWN_NS = (300 * _MS, 1_500 * _MS)
 PAUSED_WORLDS = 0.4
@@ -56,6 +55,11 @@ PAUSE_LASTS_NS = (200 * _MS, 1_500 * _MS)
 LONG_PAUSE_LASTS_NS = (1_500 * _MS, 5_000 * _MS)
 LONG_PAUSE_CHANCE = 0.3
 """Below and beyond the life of a lease."""
+GONE_CHANCE = 0.3
+"""That the executor is away for longer than its dead-man's switches, once in a world with them."""
+GONE_NS = (1_000 * _MS, 6_000 * _MS)
+GONE_BEYOND_NS = (2_500 * _MS, 3_500 * _MS)
+"""How much longer than its switches it stays away."""
 OPERATOR_NS = (1_500 * _MS, 12_000 * _MS)
 RESUME_AFTER_NS = (200 * _MS, 1_500 * _MS)
 COMMANDS = (
@@ -64,8 +68,6 @@ COMMANDS = (
     CommandKind.FLATTEN,
     CommandKind.RESUME,
 )
-REPEATED_MAX = 10
-"""So many of the newest entries of a stream may be repeated."""
 SILENCE: dict[str, Any] = {"lost_answer": 1.0}
 """A venue takes what comes and answers nothing."""
 BAD_WEATHERS: tuple[dict[str, Any], ...] = (
@@ -81,6 +83,9 @@ BAD_WEATHERS: tuple[dict[str, Any], ...] = (
     {"closed": Cause.SERVICE},
     {"closed": Cause.INSTRUMENT},
     {"closed": Cause.KEY},
+    {"barred": Cause.KEY},
+    {"barred": Cause.RATE},
+    {"requests_per_s": 3},
     {"lost_request": 0.2, "lost_answer": 0.2, "late_request": 0.2, "partial": 0.3},
 )
 
@@ -92,11 +97,14 @@ class Chaos:
         self._world, self._random = world, random
         self.is_on = False
         self.faults = 0
-        self._records = LostRecords(world, self)
         self._halted_loss = HaltedLoss(world, self, Random(f"{world.seed}/halted"))
-        self._positions = Positions(world, self)
+        self.positions = Positions(world, self)
+        self.transfers = Transfers(world, self)
+        self.bus = BusTroubles(world, self, random, self.positions.on_loss)
         self.forger = Forger(world, self, Random(f"{world.seed}/forged"))
+        self._gone_until_ns: dict[str, int] = {}
         self._effects = 0.0
+        self._effect_share = ALL_EFFECTS_SHARE if world.kind is Kind.ALL else 1.0
         self._next_crash = self._draw_crash()
         self._stops_between_effects = self._random.random() < PAUSED_WORLDS
 
@@ -105,17 +113,24 @@ class Chaos:
         self.is_on = True
         self.again(KILL_NS, lambda: self._once_busy(self._kill))
         self.again(CONDITIONS_NS, self._change_conditions)
-        self.again(BUS_NS, lambda: self._once_busy(self._trouble_bus))
+        self.again(BUS_NS, lambda: self._once_busy(self.bus.trouble))
         self.again(FEED_NS, self._trouble_feed)
         self.again(OPERATOR_NS, self._command)
-        self._positions.start()
+        self.positions.start()
+        self.transfers.start()
+        self._world.checkers.lowered.start()
         self._world.streams.start()
         self.forger.start()
         if self._stops_between_effects:
             self.again(PAUSE_NS, lambda: self._once_busy(self._pause_any))
+        gone = Random(f"{self._world.seed}/gone")
+        if self._world.config.executor.dead_man_s and gone.random() < GONE_CHANCE:
+            beyond_ns = gone.randrange(*GONE_BEYOND_NS)
+            leave = partial(self._once, self._has_open_orders, partial(self._leave, beyond_ns))
+            self._world.kernel.after(gone.randrange(*GONE_NS), leave)
         draw = Random(f"{self._world.seed}/emptied")
         if draw.random() < EMPTIED_CHANCE:
-            self._world.kernel.after(draw.randrange(*EMPTIED_NS), self._empty_bus)
+            self._world.kernel.after(draw.randrange(*EMPTIED_NS), self.bus.empty)
         else:
             self._halted_loss.start()
 
@@ -123,7 +138,7 @@ class Chaos:
         """End all of it; what is broken heals."""
         self.is_on = False
         for venue in self._world.account.conditions:
-            if venue != self._positions.refuses:  # it heals by itself, a little later
+            if venue != self.positions.refuses:  # it heals by itself, a little later
                 self._world.account.conditions[venue] = VenueConditions()
         for funding in self._world.funding.values():
             funding.end()
@@ -140,8 +155,8 @@ class Chaos:
         if not self.is_on:
             return
         if service == "executor":
-            self._records.copy()
-        self._effects += EFFECT_WEIGHTS.get(service, 1.0)
+            self.bus.records.copy()
+        self._effects += EFFECT_WEIGHTS.get(service, 1.0) * self._effect_share
         if self._effects >= self._next_crash:
             self._effects, self._next_crash = 0.0, self._draw_crash()
             raise Crashed
@@ -149,7 +164,7 @@ class Chaos:
     def on_action(self, action: Action) -> None:
         """Lose the record of an order that evens out a plan, now and then."""
         if self.is_on and isinstance(action, Submit):
-            self._records.on_submit(action.order)
+            self.bus.records.on_submit(action.order)
 
     def pauses(self, host: Life) -> bool:
         """Tell whether the process is stopped here, and if so stop it."""
@@ -186,15 +201,37 @@ class Chaos:
 
         self._world.kernel.after(self._random.randrange(*between_ns), due)
 
-    def _once_busy(self, event: Callable[[], None], looks_left: int = IDLE_LOOKS_MAX) -> None:
+    def _once_busy(self, event: Callable[[], None]) -> None:
         """Let it happen while a plan is under way, or in the end without one."""
+        self._once(lambda: self._world.checkers.has_plans_in_flight, event)
+
+    def _once(
+        self, is_time: Callable[[], bool], event: Callable[[], None], looks: int = IDLE_LOOKS_MAX
+    ) -> None:
+        """Let it happen when it is time for it, or after so many looks without that."""
         if not self.is_on:
             return
-        if self._world.checkers.has_plans_in_flight or looks_left == 0:
+        if looks == 0 or is_time():
             event()
         else:
-            later = partial(self._once_busy, event, looks_left - 1)
-            self._world.kernel.after(BUSY_LOOK_NS, later)
+            self._world.kernel.after(BUSY_LOOK_NS, partial(self._once, is_time, event, looks - 1))
+
+    def away_ns(self, service: str) -> int:
+        """Return for how long at least a process of a service that dies now stays away."""
+        return max(0, self._gone_until_ns.get(service, 0) - self._world.kernel.now_ns())
+
+    def _has_open_orders(self) -> bool:
+        return any(exchange.open_orders for exchange in self._world.exchanges.values())
+
+    def _leave(self, beyond_ns: int) -> None:
+        """Kill every executor, and let none be there until its switches have fired."""
+        world = self._world
+        after_ns = world.config.executor.dead_man_s * 1_000 * _MS + beyond_ns
+        self._gone_until_ns["executor"] = world.kernel.now_ns() + after_ns
+        self.fault(f"no executor for {after_ns / 1e9:.1f} s")
+        for host in world.hosts.values():
+            if host.service == "executor" and host.lives:
+                host.crash()
 
     def fault(self, text: str) -> None:
         """Note that something goes wrong."""
@@ -213,7 +250,7 @@ class Chaos:
     def _change_conditions(self) -> None:
         draw = self._random
         conditions = self._world.account.conditions
-        venue = draw.choice([venue for venue in conditions if venue != self._positions.refuses])
+        venue = draw.choice([venue for venue in conditions if venue != self.positions.refuses])
         bad = draw.choice(BAD_WEATHERS)
         lasts_ns = SILENCE_LASTS_NS if bad is SILENCE else WEATHER_LASTS_NS
         self.set_conditions(venue, bad, draw.randrange(*lasts_ns))
@@ -223,84 +260,14 @@ class Chaos:
         account = self._world.account
         self.fault(f"{venue} turns bad: {bad}")
         conditions = account.conditions[venue] = VenueConditions(**bad)
+        if conditions.barred is Cause.KEY:
+            self._world.streams.revoke(venue)
 
         def clear() -> None:
             if account.conditions[venue] is conditions:
                 account.conditions[venue] = VenueConditions()
 
         self._world.kernel.after(lasts_ns, clear)
-
-    def _trouble_bus(self) -> None:
-        draw, world = self._random, self._world
-        kind = draw.randrange(3)
-        if kind == 0:
-            self._repeat_entry()
-        elif kind == 1:
-            self.fault("the bus is away")
-            world.server.is_up, away_ns = False, world.kernel.now_ns()
-
-            def back() -> None:
-                world.server.is_up = True
-                for host in world.hosts.values():
-                    if host.went_on_ns >= away_ns:  # it can read what came meanwhile only now
-                        host.went_on_ns = world.kernel.now_ns()
-
-            world.kernel.after(draw.randrange(*BUS_DOWN_NS), back)
-        else:
-            self.lose_last_moment()
-
-    def _repeat_entry(self) -> None:
-        """Entries are on the bus twice, as where a writer tried again: readers must not mind."""
-        world = self._world
-        spec = self._random.choice((EXEC_EVENT, EXEC_EVENT, EXEC_PLAN, CTL_COMMAND))
-        if recent := world.server.stream(spec.key()).newest(REPEATED_MAX):
-            self.fault(f"entries of {spec.name} are repeated")
-            for payload, signature in self._random.sample(recent, min(3, len(recent))):
-                world.server.add(spec.key(), payload, signature)
-            world.notify(spec.consumers)
-
-    def lose_last_moment(self) -> None:
-        """Take the bus back, a little later, to what it is now."""
-        world, losses = self._world, self._world.server.losses
-        kept, kept_plans = world.server.snapshot(), len(world.checkers.plans)
-        self._records.is_wanted = True
-
-        def lose() -> None:
-            if world.server.losses == losses:
-                self.lose_since(kept, kept_plans)
-
-        world.kernel.after(self._random.randrange(*LAST_MOMENT_NS), lose)
-
-    def lose_since(self, kept: tuple[Any, ...], kept_plans: int) -> None:
-        """Take the bus back to a copy of its data that had so many plans."""
-        if self.is_on:
-            self.fault("the bus lost its last moment")
-            self._positions.on_loss()
-            self._world.server.restore(kept)
-            self._world.checkers.on_bus_lost(kept_plans)
-            self._world.checkers.ledger.on_lost_moment()
-            self.break_off()
-
-    def _empty_bus(self) -> None:
-        """All data is gone, as of a Redis without persistence that was started again."""
-        if self.is_on:
-            self.fault("the bus lost everything")
-            self._world.server.lose_everything()
-            self._world.checkers.on_bus_lost(0)
-            self._world.checkers.ledger.on_lost_moment()
-            self._world.checkers.on_bus_emptied()
-            self.break_off()
-
-    def break_off(self) -> None:
-        """Every process notices that the bus is another one; the ingestor lives through it.
-
-        The others end, and look at the ledger's marks once more unless they are killed.
-        """
-        looks = self._random.random() < LAST_LOOK_CHANCE
-        for host in self._world.hosts.values():
-            if looks and host.process.bus_news is None:
-                self._world.witnesses.look(host)
-            host.break_off()
 
     def _trouble_feed(self) -> None:
         world, draw = self._world, self._random

@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
-from services.executor.closing_plans import OWN_LOSS_BPS
 from services.executor.even_orders import MINIMUM_MARGIN
+from services.lab.access_checker import AccessChecker
+from services.lab.books_checker import BooksChecker
+from services.lab.dead_man_checker import DeadManChecker
+from services.lab.failure_costs_checker import FailureCostsChecker
+from services.lab.funds_checker import FundsChecker
 from services.lab.ledger_checker import LedgerChecker
 from services.lab.legs_checker import LegsChecker
 from services.lab.limits_checker import LimitsChecker
-from services.lab.positions import has_derivatives, key_of
+from services.lab.loss_caps import beyond_cap, may_be_left, own_cap
+from services.lab.loss_checker import LossChecker
+from services.lab.lowered_limits import LoweredLimits
+from services.lab.positions import has_derivatives
 from services.lab.quotes_checker import QuotesChecker
-from services.lab.rounds_checker import READ_NS_MAX, RoundsChecker, went_on_lately
+from services.lab.rounds_checker import RoundsChecker
 from services.lab.stops_checker import StopsChecker
 from services.lab.tally import Tally
+from services.lab.trades_checker import watch_accounts, watch_positions, watch_trades
+from services.lab.transfers_checker import TransfersChecker
 from services.lab.uneven import UnevenChecker
 from services.risk.engine import RiskEngine
 from shared.accounts.gateway import OrderRequest
-from shared.domain.fees import BPS
-from shared.domain.instrument import is_spot, split_instrument
-from shared.domain.quantities import is_inverse, worth_of
+from shared.config_sections import same_books
+from shared.domain.instrument import is_spot
 from shared.engine import Action
-from shared.exchange.exchange import Exchange
-from shared.exchange.orders import Fill as ExchangeFill
-from shared.exchange.orders import Order
 from shared.messages.arb import Indication, NearMiss, Opportunity, Signal
-from shared.messages.base import BookState, Message, TradingState
+from shared.messages.balances import BalanceMoved
+from shared.messages.base import Message, TradingState
 from shared.messages.control import Alert, Command, CommandKind
 from shared.messages.execution import (
     ApprovedPlan,
+    BalanceReport,
+    Denied,
+    ExecutorReady,
     Fill,
     OrderEvent,
     OrderPurpose,
     OrderStatus,
     PlanDone,
-    PlanLeg,
     PlanOutcome,
     TradingStateChanged,
 )
@@ -51,7 +59,7 @@ from shared.messages.market import (
     InstrumentInfo,
     VenueStatus,
 )
-from shared.messages.rounds import Intent, StrategyPosition, round_key
+from shared.messages.rounds import Intent, StrategyPosition
 from shared.services import Instances
 from shared.streams import EXEC_EVENT
 
@@ -60,7 +68,8 @@ if TYPE_CHECKING:
     from services.lab.world import World
 
 ZERO = Decimal(0)
-DUST_SLACK = Decimal("1.05") * MINIMUM_MARGIN
+PRICE_SLACK = Decimal("1.05")
+DUST_SLACK = PRICE_SLACK * MINIMUM_MARGIN
 """Prices are a little other than at the start, and the executor keeps off a venue's least order."""
 MARKET_DATA = {BookDelta, BookSnapshot, DepthView, Funding, InstrumentInfo, NearMiss, VenueStatus}
 """What is published most, and changes nothing that is reserved or halted."""
@@ -93,19 +102,26 @@ class Checkers:
         self._arrived: dict[str, str] = {}
         self._not_sent: set[str] = set()
         self.state = TradingState.HALTED
-        self._not_live_since_ns: dict[tuple[str, str], int] = {}
         self.is_emptied = self.has_flattened = self.has_lost_records = False
         self.unowned: set[tuple[str, str]] = set()  # told no round holds, no FLATTEN since
         self.ledger, self.legs = LedgerChecker(world), LegsChecker(world)
+        self._books = BooksChecker(world)
         self.rounds, self.stops = RoundsChecker(world), StopsChecker(world)
         self.uneven, self.quotes = UnevenChecker(world), QuotesChecker(world)
+        self.dead_man, self.access = DeadManChecker(world), AccessChecker(world)
+        self.funds, self._losses = FundsChecker(world), LossChecker(world)
+        self.costs, self.transfers = FailureCostsChecker(world), TransfersChecker(world)
+        self.request_listeners = [self.access.on_request, self.costs.on_request]
         self.tally, self.limits = Tally(world.kind), LimitsChecker(world)
+        self.lowered = LoweredLimits(world)
+        watch_accounts(world.exchanges, same_books(world.config.venues), self.report)
         for exchange in world.exchanges.values():
+            watch_trades(exchange, self.report)
             if has_derivatives(exchange):
-                self.watch_positions(exchange)
+                watch_positions(exchange, self.orders, self.report)
         self._checks: dict[type[Message], Callable[[Any], None]] = {
-            DepthView: self._check_view,
-            Opportunity: self._check_priced,
+            DepthView: self._note_view,
+            Opportunity: self._books.on_opportunity,
             Fill: self._check_fill,
             OrderEvent: self._check_order,
             ApprovedPlan: self._note_plan,
@@ -113,7 +129,11 @@ class Checkers:
             TradingStateChanged: self._note_state,
             StrategyPosition: self._note_position,
             Indication: self.tally.on_indication,
+            ExecutorReady: self.access.on_ready,
+            BalanceReport: self.funds.on_balances,
+            BalanceMoved: self.transfers.on_moved,
             Signal: self.stops.on_signal,
+            Denied: self.lowered.on_denied,
             Alert: self._note_alert,
             Command: self._note_command,
         }
@@ -128,12 +148,17 @@ class Checkers:
         for plan_id in list(self.plans)[plans_kept:]:
             self.plans_lost[plan_id] = self.plans.pop(plan_id)
             self._in_flight.pop(plan_id, None)
-        self._not_live_since_ns.clear()
+        self._books.on_bus_lost()
         self.fills_lost |= self.fills.keys() - fills_on_bus(self._world)
         for key in reductions_lost(self.fills, self.fills_lost):
             del self.fills[key]
         self.rounds.on_bus_lost()
         self.stops.on_bus_lost()
+        self.access.on_bus_lost()
+        self.funds.on_bus_lost()
+        self.transfers.on_bus_lost()
+        self._losses.on_bus_lost()
+        self.costs.forget()
         self.has_lost_records = True
 
     def on_bus_emptied(self) -> None:
@@ -168,6 +193,8 @@ class Checkers:
         order = action.order
         self.legs.on_submit(order)
         self.limits.on_submit(order)
+        self.access.on_submit(order)
+        self.costs.on_submit(order)
         if self.is_emptied:
             self.report("after_loss", f"{order.client_order_id} was sent after all data was lost")
         is_leg = order.purpose is OrderPurpose.LEG
@@ -183,23 +210,6 @@ class Checkers:
         plan = self.plans.get(order.client_order_id[2:-3])
         if plan is not None and plan.intent is Intent.INSTANT:
             self.report("opens_position", f"{order.client_order_id} opens a position")
-
-    def watch_positions(self, exchange: Exchange) -> None:
-        """See that what is to close a position does only that, at every execution."""
-
-        def on_order(order: Order, what: str, fill: ExchangeFill | None) -> None:
-            if fill is None or not key_of(fill):
-                return
-            record = self.orders.get(fill.client_id)
-            if record is None or record.purpose is not OrderPurpose.FLATTEN:
-                return
-            name = fill.listing.instrument
-            after = exchange.ledger.positions[name].qty
-            before = after - fill.side.signed(fill.qty)
-            if before * after < 0 or abs(after) > abs(before):
-                self.report("closes", f"FLATTEN made {before} of {name} to {after}")
-
-        exchange.order_listeners.append(on_order)
 
     def on_effect(self, host: Life) -> None:
         """Check that only the holder of the lease causes effects outside its process."""
@@ -226,31 +236,11 @@ class Checkers:
         same = [order for order in orders if order.request.client_id == client_order_id]
         return self.has_lost_records and not any(order.fills for order in same[:-1])
 
-    def _check_priced(self, found: Opportunity) -> None:
-        """No book may price anything that was published as not LIVE a while before.
-
-        A scanner that stood still until now has yet to read what came meanwhile.
-        """
-        if went_on_lately(self._world, "scanner"):
-            return
-        for leg in found.legs:
-            since_ns = self._not_live_since_ns.get((leg.venue, leg.instrument))
-            if since_ns is not None and found.ts_ns - since_ns > READ_NS_MAX:
-                self.report("trusted_book", f"{leg.venue} {leg.instrument} was not LIVE")
-
-    def _check_view(self, view: DepthView) -> None:
+    def _note_view(self, view: DepthView) -> None:
         self.stops.on_view(view)
         self.limits.on_view(view)
-        key = (view.venue, view.instrument)
-        if view.state is not BookState.LIVE:
-            self._not_live_since_ns.setdefault(key, self._world.kernel.now_ns())
-            return
-        self._not_live_since_ns.pop(key, None)
-        truth = self._world.feed.true_books.get((view.venue, view.instrument, view.seq))
-        if truth is None:
-            self.report("true_book", f"{view.venue} {view.instrument} {view.seq} never was")
-        elif (list(view.bids), list(view.asks)) != (truth[0][:20], truth[1][:20]):
-            self.report("true_book", f"{view.venue} {view.instrument} {view.seq} is wrong")
+        self.lowered.on_view(view)
+        self._books.on_view(view)
 
     def _note_position(self, told: StrategyPosition) -> None:
         self.tally.on_position(told)
@@ -260,6 +250,9 @@ class Checkers:
     def _note_plan(self, plan: ApprovedPlan) -> None:
         if plan.plan_id not in self.plans:
             self.limits.on_plan(plan)
+            self.lowered.on_plan(plan)
+            self.funds.on_plan(plan)
+            self._losses.on_plan(plan)
             self.plans_approved += 1
             self.tally.on_plan(plan)
             self.legs.on_plan(plan)
@@ -273,6 +266,9 @@ class Checkers:
         self.state = changed.state
 
     def _note_command(self, command: Command) -> None:
+        self.access.on_command(command)
+        self.costs.on_command(command)
+        self._losses.on_command(command)
         if command.kind is CommandKind.RESUME:
             self.is_emptied = False
         elif command.kind is CommandKind.FLATTEN:
@@ -283,6 +279,9 @@ class Checkers:
         if alert.code in {"POSITION_UNOWNED", "FLATTEN_ENDED"}:
             self.unowned |= positions_named(alert, self._world)
         self.stops.on_alert(alert)
+        self.access.on_alert(alert)
+        self.lowered.on_alert(alert)
+        self.costs.on_alert(alert)
 
     def _check_order(self, event: OrderEvent) -> None:
         self.orders[event.client_order_id] = event
@@ -299,21 +298,29 @@ class Checkers:
             fill.client_order_id,
         ):
             self.report("one_owner", f"{fill.venue} {fill.trade_id} is told two ways")
+        if before is None:
+            self.tally.on_fill(fill)
         self.fills[key] = fill
         self.fills_lost.discard(key)
 
     def _check_end(self, done: PlanDone) -> None:
+        if done.plan_id not in self.done:
+            self._losses.on_end(done)
+            self.costs.on_end(done)
         self.done[done.plan_id] = done
         self._in_flight.pop(done.plan_id, None)
         self.rounds.on_end(done.plan_id)
         self.quotes.on_end(done.plan_id)
-        for asset, qty in done.dust.items():
-            if abs(qty) > DUST_SLACK * self._world.dust(asset):
-                self.report("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
         plan = self.plans.get(done.plan_id)
+        for asset, qty in done.dust.items():
+            if abs(qty) <= DUST_SLACK * self._world.dust(asset):
+                continue
+            worth = abs(qty) * self._world.price(asset, done.quote) / PRICE_SLACK
+            if not may_be_left(plan, done, worth, self._world.config.executor):
+                self.report("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
         if plan is not None and done.outcome is not PlanOutcome.FAILED:
-            cap = plan.loss_cap if done.is_approved else _own_cap(plan, self.orders)
-            if done.realized < -cap - _beyond_cap(plan, self.fills.values()):
+            cap = plan.loss_cap if done.is_approved else own_cap(plan, self.orders)
+            if done.realized < -cap - beyond_cap(plan, self.fills.values()):
                 text = f"plan {done.plan_id} lost {done.realized}, its cap is {cap}"
                 self.report("loss_cap", text)
 
@@ -327,43 +334,6 @@ class Checkers:
             for plan_id in self._in_flight:
                 if plan_id not in risk.ledger.reservations:
                     self.report("reservations", f"nothing is held for plan {plan_id}")
-
-
-def _traded(plan: ApprovedPlan) -> Decimal:
-    """Return what a plan trades in all, in its quote asset."""
-    return _worth(plan, plan.legs)
-
-
-def _beyond_cap(plan: ApprovedPlan, told: Iterable[Fill]) -> Decimal:
-    """Return what a plan may lose beyond its cap: 0.1 % of what it trades, and a venue's part.
-
-    A venue that closes of its position does so at its own price, which no cap holds. What inverse
-    contracts lose so is in their coins, and in no result of a plan.
-    """
-    key, most = round_key(plan.strategy, plan.round_id), Decimal("0.001") * _traded(plan)
-    for fill in told:
-        closed = fill.of_rounds.get(key, ZERO)
-        for leg in plan.legs if closed and not is_inverse(fill.instrument) else ():
-            if leg.market == (fill.venue, fill.instrument) and leg.side is not fill.side:
-                most += closed * max(ZERO, fill.side.signed(fill.price - leg.price_expected))
-    return most
-
-
-def _own_cap(plan: ApprovedPlan, orders: Mapping[str, OrderEvent]) -> Decimal:
-    """Return the executor's cap of a plan found without its record: a share of its orders."""
-    found = [each for each in orders.values() if each.plan_id == plan.plan_id]
-    return _worth(plan, found) * OWN_LOSS_BPS / BPS
-
-
-def _worth(plan: ApprovedPlan, orders: Sequence[PlanLeg | OrderEvent]) -> Decimal:
-    """Return what orders are for, at what their quote assets are worth to a plan."""
-    worth = {each.asset: each.price for each in plan.values}
-    total = ZERO
-    for order in orders:
-        quote = split_instrument(order.instrument).quote
-        traded = worth_of(order.instrument, order.qty, order.price_limit)
-        total += traded * worth.get(quote, Decimal(1))
-    return total
 
 
 def positions_named(alert: Alert, world: World) -> set[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`sim | replay | backtest | calibrate`: what these commands of ``arb`` run."""
+"""`sim | replay | backtest | study | calibrate`: what these commands of ``arb`` run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,14 @@ from services.lab.backtest_facts import facts_of
 from services.lab.backtest_terms import BacktestConfig, check_terms
 from services.lab.calibrate import Compared, compare
 from services.lab.calibrate_facts import facts_of as calibration_of
+from services.lab.kinds import Kind
 from services.lab.output import OutputFile, write_out
 from services.lab.pool import run_all
 from services.lab.recorded import survey
 from services.lab.replay import Replay, config_of
 from services.lab.simulate import Outcome, broken_off, run_seed, summary
+from services.lab.study_command import study
+from services.lab.study_terms import OF_RESEARCH
 from services.lab.trace import Trace
 from services.lab.wired import WiredWorld
 from services.lab.world import World
@@ -46,6 +49,9 @@ PROGRESS_S = 5.0
 _NUMBERS = msgspec.json.Encoder(decimal_format="number")
 GC_THRESHOLDS = 50_000, 20, 100
 CALIBRATION_SEEDS_MAX = 1_000
+DRAWN = "drawn"
+STRATEGIES: dict[str, Kind | None] = {DRAWN: None, "all": Kind.ALL}
+"""Which strategies the worlds of a run have, and so of what kind every world is."""
 TOLD_MAX = 5
 """Violating seeds whose story is printed."""
 
@@ -54,11 +60,8 @@ def main(arguments: list[str]) -> int:
     """Run what is asked for and return the exit code."""
     options = _parser().parse_args(arguments)
     logging.disable(logging.CRITICAL)  # what would be logged is on the bus in memory
-    what = {"sim": simulate, "replay": replay, "backtest": backtest, "calibrate": calibrate}[
-        options.what
-    ]
     try:
-        return what(options)
+        return WHAT[options.what](options)
     except ConfigError as error:
         _print_error(f"arb: {error}")
         return EXIT_USAGE
@@ -97,7 +100,10 @@ def backtest(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: The configuration or a file is not right.
     """
-    config, terms = load_with_section(str(options.config), "backtest", BacktestConfig)
+    passed_over = "study", *OF_RESEARCH
+    config, terms = load_with_section(
+        str(options.config), "backtest", BacktestConfig, passed_over=passed_over
+    )
     contents, data = load_data(options.paths, config, terms)
     config = configured(fitted(config, contents), contents, str(options.config))
     check_terms(terms, list(config.venues), str(options.config))
@@ -172,6 +178,9 @@ def _decisions(path: Path | None, recordings: Sequence[Path]) -> Iterator[Output
 def simulate(options: argparse.Namespace) -> int:
     """Run seeds, print the story of what was violated and one closing line."""
     seeds, jobs = parse_seeds(options.seeds), parse_jobs(options.jobs)
+    kind = parse_strategies(options.strategies)
+    if kind is not None and options.wire:
+        raise ConfigError("--strategies all: not with --wire, which has markets of pairs alone")
     if options.trace is not None and len(seeds) > 1:
         raise ConfigError(f"--trace: tells of one world; give one seed, not {options.seeds}")
     if options.wire:
@@ -182,13 +191,13 @@ def simulate(options: argparse.Namespace) -> int:
         trace = None
         if options.trace is not None:
             trace = opened.enter_context(closing(OutputFile("--trace", options.trace)))
-        run = partial(_run_one, options.wire, trace)
+        run = partial(_run_one, options.wire, kind, trace)
         running = opened.enter_context(closing(run_all(run, seeds, min(jobs, len(seeds)))))
         for outcome in running:
             outcomes.append(outcome)
             bad += bool(outcome.violations)
             if outcome.violations and bad <= TOLD_MAX:  # at once: the others may take long
-                _print_story(outcome, options.wire)
+                _print_story(outcome, options)
     report = summary(outcomes, time.monotonic() - began_s)  # tidy-ok: as above
     shown = msgspec.json.encode(report) if options.json else closing_line(report, bad).encode()
     write_out(shown + b"\n")
@@ -222,6 +231,17 @@ def parse_jobs(text: str) -> int:
     return jobs
 
 
+def parse_strategies(text: str) -> Kind | None:
+    """Return the kind of every world; ``None``: each seed draws its own.
+
+    Raises:
+        ConfigError: It is neither ``drawn`` nor ``all``.
+    """
+    if text not in STRATEGIES:
+        raise ConfigError(f"--strategies {text!r}: give one of {', '.join(STRATEGIES)}")
+    return STRATEGIES[text]
+
+
 def closing_line(report: dict[str, Any], violating: int) -> str:
     """Return what is printed last."""
     verdict = (
@@ -236,13 +256,13 @@ def closing_line(report: dict[str, Any], violating: int) -> str:
     )
 
 
-def _run_one(wire: str, trace: OutputFile | None, seed: int) -> Outcome:
+def _run_one(wire: str, kind: Kind | None, trace: OutputFile | None, seed: int) -> Outcome:
     """Run a seed without collecting garbage meanwhile: a world is small, and ends as a whole."""
     gc.collect()
     gc.freeze()  # what is left, modules mostly, is not looked through after every seed
     gc.disable()
     try:
-        world = WiredWorld(seed, wire) if wire else World(seed)
+        world = WiredWorld(seed, wire) if wire else World(seed, kind)
         if trace is not None:
             Trace(world, trace.write)
         try:
@@ -253,16 +273,29 @@ def _run_one(wire: str, trace: OutputFile | None, seed: int) -> Outcome:
         gc.enable()
 
 
+WHAT: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "sim": simulate,
+    "replay": replay,
+    "backtest": backtest,
+    "study": study,
+    "calibrate": calibrate,
+}
+
+
 def _print_error(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def _print_story(outcome: Outcome, wire: str) -> None:
+def _print_story(outcome: Outcome, options: argparse.Namespace) -> None:
     for line in outcome.story:
         _print_error(line)
     for violation in outcome.violations:
         _print_error(f"seed {outcome.seed}: {violation.checker}: {violation.text}")
-    again = f"arb sim --seeds {outcome.seed}" + (f" --wire {wire}" if wire else "")
+    again = f"arb sim --seeds {outcome.seed}"
+    if options.strategies != DRAWN:
+        again += f" --strategies {options.strategies}"
+    if options.wire:
+        again += f" --wire {options.wire}"
     _print_error(f"again: {again}")
 
 
@@ -272,6 +305,9 @@ def _parser() -> argparse.ArgumentParser:
     sim = commands.add_parser("sim", help="the whole system through crashes and faults")
     sim.add_argument("--seeds", default="1..100", metavar="A..B", help="which worlds to run")
     sim.add_argument("--jobs", default=str(min(os.cpu_count() or 1, JOBS_MAX)), help="processes")
+    sim.add_argument(
+        "--strategies", default=DRAWN, metavar="WHICH", help="drawn by the seed, or all in each"
+    )
     sim.add_argument(
         "--wire",
         default="",
@@ -289,6 +325,10 @@ def _parser() -> argparse.ArgumentParser:
     trading.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     trading.add_argument("--facts", type=Path, required=True, help="where the facts go")
     trading.add_argument("--decisions", type=Path, metavar="FILE", help="every decision made")
+    searched = commands.add_parser("study", help="the sets of a study, for research to judge")
+    searched.add_argument("config", type=Path)
+    searched.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    searched.add_argument("--jobs", type=int, default=1, help="processes")
     both = commands.add_parser("calibrate", help="paper against simulated venues, as JSON")
     both.add_argument("--seeds", default="1..10", metavar="A..B", help="which markets to run")
     both.add_argument("--config", metavar="FILE", help="its [paper] and [executor]")

@@ -13,6 +13,8 @@ from shared.messages.market import DepthView
 
 POINTS_MAX = 4_000
 """Points of a line; where there are more, every other one is left out from then on."""
+DAYS_MAX = 40_000
+"""Days of a run; a point each."""
 Views = Mapping[tuple[str, str], DepthView]
 """Venue and instrument -> the newest view that was LIVE."""
 
@@ -85,21 +87,24 @@ def _add(found: dict[str, Decimal | None], quote: str, gain: Decimal | None) -> 
 class Curve:
     """Points of profit by quote asset, at equal distances that double when there are too many."""
 
-    def __init__(self) -> None:
+    def __init__(self, points_max: int = POINTS_MAX) -> None:
+        self._points_max = points_max
         self.times_ns: list[int] = []
         self.profits: dict[str, list[Decimal | None]] = {}
         self._every, self._seen = 1, 0
 
-    def add(self, ts_ns: int, profits: Mapping[str, Decimal | None]) -> None:
-        """Add a point, where one is due."""
+    def add(
+        self, ts_ns: int, profits: Mapping[str, Decimal | None], *, is_last: bool = False
+    ) -> None:
+        """Add a point, where one is due; the last one always: it is the result of the run."""
         self._seen += 1
-        if (self._seen - 1) % self._every:
+        if (self._seen - 1) % self._every and not is_last:
             return
         self.times_ns.append(ts_ns)
         for quote in {**self.profits, **profits}:
             line = self.profits.setdefault(quote, [ZERO] * (len(self.times_ns) - 1))
             line.append(profits.get(quote, ZERO))
-        if len(self.times_ns) >= POINTS_MAX:
+        if len(self.times_ns) >= self._points_max and not is_last:
             self._every *= 2
             del self.times_ns[1::2]
             for line in self.profits.values():

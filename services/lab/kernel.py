@@ -34,8 +34,10 @@ class Kernel:
     def __init__(self, start_ns: int) -> None:
         self.time_ns = start_ns
         """Virtual UNIX time; ``now_ns`` serves as a clock."""
+        self.running = 0
+        """The place of the event that runs, among those of one time."""
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
-        self._asked = self._running = 0
+        self._asked = 0
         self.steps = 0
 
     def now_ns(self) -> int:
@@ -62,10 +64,6 @@ class Kernel:
         """Run ``event`` at a time to come, in a place taken before."""
         heappush(self._heap, (when_ns, place, event))
 
-    def place(self) -> tuple[int, int]:
-        """Return what time it is, and the place of the event that runs."""
-        return self.time_ns, self._running
-
     def after(self, delay_ns: int, event: Callable[[], None]) -> None:
         """Run ``event`` that much later."""
         self.at(self.time_ns + delay_ns, event)
@@ -74,8 +72,8 @@ class Kernel:
         """Run everything up to and including a time, which it is then."""
         heap = self._heap
         while heap and heap[0][0] <= until_ns:
-            self.time_ns, self._running, event = heappop(heap)
+            self.time_ns, self.running, event = heappop(heap)
             self.steps += 1
             event()
         self.time_ns = max(self.time_ns, until_ns)
-        self._running = self._asked
+        self.running = self._asked

@@ -3,7 +3,8 @@
 Most worlds have pairs: the same assets on three venues. The others are built for one strategy, with
 no more books than those: triangles, two quote assets and their conversion, public trades of which
 bars are made, perpetuals whose funding pays, linear ones and ones settled in coins, and public
-trades that fill orders which rest.
+trades that fill orders which rest. One that is made for all of them at once has what each needs; no
+seed draws it, a run asks for it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     CARRY = "carry"
     INVERSE = "inverse"
     QUOTES = "quotes"
+    ALL = "all"
 
 
 CHANCES = {
@@ -47,16 +49,22 @@ CHANCES = {
 }
 INVERSE_CHANCE = 0.4
 """That the perpetual of a world of carry is an inverse one, settled in coins."""
-PAID = frozenset((Kind.CARRY, Kind.INVERSE))
+PAID = frozenset((Kind.CARRY, Kind.INVERSE, Kind.ALL))
 """Worlds whose perpetual pays funding to who is short."""
 QUOTES_SHARE = 0.18
 """Of what would be worlds of pairs, that have public trades and a strategy that quotes."""
-PRINTED = frozenset((Kind.TREND, Kind.QUOTES))
+PRINTED = frozenset((Kind.TREND, Kind.QUOTES, Kind.ALL))
 """Worlds with public trades."""
+BARRED = frozenset((Kind.TREND, Kind.ALL))
+"""Worlds with bars, made of their public trades."""
+QUOTED = frozenset((Kind.QUOTES, Kind.ALL))
+"""Worlds in which orders of ours rest."""
 HELD = PAID | {Kind.TREND}
-"""Worlds of one base asset, with spot on two venues and always a perpetual."""
-CROSSED = frozenset((Kind.TRIANGLE, Kind.CONVERSION))
-"""Worlds with markets between assets, and none of perpetuals."""
+"""Worlds that always have a perpetual, and its base asset as spot on two venues or more."""
+CROSSED = frozenset((Kind.TRIANGLE, Kind.CONVERSION, Kind.ALL))
+"""Worlds with markets between assets."""
+CONVERTED = frozenset((Kind.CONVERSION, Kind.ALL))
+"""Worlds with two quote assets, of which one may lose its peg."""
 DEPEG_CHANCE = 0.3
 
 
@@ -78,6 +86,8 @@ def exchanges_of_kind(seed: int, kind: Kind) -> dict[str, Exchange]:
         return exchanges_of(seed, TRIANGLES)
     if kind is Kind.CONVERSION:
         return exchanges_of(seed, conversions(draw.choice(STABLE)))
+    if kind is Kind.ALL:
+        return _exchanges_for_all(seed, draw)
     if kind in HELD:
         base = draw.choice(BASES)
         spot = [[each for each in of_venue if each.base == base] for of_venue in LISTINGS]
@@ -90,6 +100,16 @@ def exchanges_of_kind(seed: int, kind: Kind) -> dict[str, Exchange]:
         return exchanges_of(seed, spot)
     perpetuals = [each for each in PERPETUALS if each.base in bases]
     return exchanges_of(seed, spot) | perpetual_of(seed, perpetuals)
+
+
+def _exchanges_for_all(seed: int, draw: Random) -> dict[str, Exchange]:
+    """Return venues with a triangle, a conversion, spot of one pair twice and its perpetual."""
+    with_triangle, (_, with_conversion, _) = TRIANGLES[0], conversions(draw.choice(STABLE))
+    plain = [LISTINGS[2][0]]
+    listed = INVERSES if draw.random() < INVERSE_CHANCE else PERPETUALS
+    perpetuals = [each for each in listed if each.base == plain[0].base]
+    spot = exchanges_of(seed, [with_triangle, with_conversion, plain])
+    return spot | perpetual_of(seed, perpetuals, always=True)
 
 
 def prices_of(exchanges: dict[str, Exchange]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from services.lab.account import FORCED
 from services.lab.losses import FOREIGN
 from services.lab.positions import fill_key_of, key_of
 from services.risk.engine import RiskEngine
-from services.risk.reasons import HaltCause
+from services.risk.halt_causes import HaltCause
 from shared.engine import Action
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill

@@ -7,21 +7,28 @@ none of these limits.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from services.executor.engine import ExecutorEngine
 from services.executor.ids import parse_client_order_id, plan_key
+from services.lab.exposure_checker import ExposureChecker
+from services.lab.holdings import (
+    Flows,
+    Held,
+    flows_in_flight,
+    flows_of,
+    held_by_fills,
+    worst,
+    worth_of_side,
+)
 from services.lab.inventory_checker import InventoryChecker
 from services.lab.rounds_checker import went_on_lately
 from services.risk.price_limits import median
 from shared.accounts.gateway import OrderRequest
-from shared.config_sections import DOLLARS
+from shared.config_limits import DOLLARS
 from shared.domain.fees import BPS
-from shared.domain.instrument import is_spot, split_instrument
-from shared.domain.quantities import base_of, worth_of
+from shared.domain.instrument import split_instrument
 from shared.domain.rounding import exact
 from shared.domain.windows import window_of
 from shared.messages.base import BookState, Side
@@ -50,7 +57,7 @@ class LimitsChecker:
 
     def __init__(self, world: World) -> None:
         self._world, self._risk = world, world.config.risk
-        self._inventory = InventoryChecker(world)
+        self._inventory, self._exposure = InventoryChecker(world), ExposureChecker(world)
         executor = world.config.executor
         self._judged = executor.venue_error_rate_max, executor.venue_latency_ms_max
         self._windows = {
@@ -62,8 +69,8 @@ class LimitsChecker:
         """When the middle of each book that is LIVE was published, and what it was: of late."""
         self._timeless_ns: dict[tuple[str, str], int] = {}
         """When a view of a book without the venue's time was published last."""
-        self._pegged_ns: dict[str, int] = {}
-        """When a book of two dollars was last within the limit, or not LIVE."""
+        self._off_peg_ns: dict[str, int] = {}
+        """Since when every view of a book of two dollars is LIVE and beyond the limit."""
 
     def on_view(self, view: DepthView) -> None:
         """Note what a published view says of prices and of its venue's clock."""
@@ -74,16 +81,17 @@ class LimitsChecker:
             return
         if view.state is not BookState.LIVE or not (view.bids and view.asks):
             self._mids.pop(book, None)
-            self._pegged_ns[view.instrument] = now_ns
+            self._off_peg_ns.pop(view.instrument, None)
             return
-        self._pegged_ns.setdefault(view.instrument, now_ns)
         middle = (exact(view.bids[0][0]) + exact(view.asks[0][0])) / 2
         told = self._mids.setdefault(book, [])
         told.append((now_ns, middle))
         while len(told) > 1 and told[1][0] <= now_ns - UNREAD_NS:
             del told[0]
         if abs(middle - 1) * BPS <= exact(self._risk.depeg_bps_max):
-            self._pegged_ns[view.instrument] = now_ns
+            self._off_peg_ns.pop(view.instrument, None)
+        else:
+            self._off_peg_ns.setdefault(view.instrument, now_ns)
 
     def on_submit(self, order: OrderRequest) -> None:
         """A leg goes to no venue whose last answers, as the executor noted them, are too bad."""
@@ -104,6 +112,7 @@ class LimitsChecker:
         if plan.intent is Intent.CLOSE:
             return
         self._inventory.on_plan(plan)
+        self._exposure.on_plan(plan)
         self._check_venues(plan)
         if risk.plan_portfolio_bps_max and not plan.values:
             self._check_share(plan)
@@ -142,7 +151,7 @@ class LimitsChecker:
             for asset, balance in exchange.ledger.balances.items():
                 held += (balance.free + balance.used) * world.price(asset, plan.quote)
         share = exact(self._risk.plan_portfolio_bps_max) / BPS
-        dearer = max(_worth(plan.legs, side) for side in Side)
+        dearer = max(worth_of_side(plan.legs, side) for side in Side)
         if dearer > held * share * SHARE_SLACK:
             text = f"plan {plan.plan_id} trades {dearer} {plan.quote} of {held}"
             self._report("portfolio_share", text)
@@ -185,11 +194,11 @@ class LimitsChecker:
         if went_on_lately(self._world, "risk"):
             return  # it reads now what came meanwhile
         touched = {asset for leg in plan.legs for asset in split_instrument(leg.instrument)}
-        for instrument, pegged_ns in self._pegged_ns.items():
+        for instrument, off_ns in self._off_peg_ns.items():
             base, quote, _ = split_instrument(instrument)
             if not (base in DOLLARS and quote in DOLLARS and touched & {base, quote}):
                 continue
-            if plan.ts_ns - pegged_ns > UNREAD_NS:
+            if plan.ts_ns - off_ns > UNREAD_NS:
                 self._report("depeg", f"plan {plan.plan_id} is in {base} and {quote}")
 
     def _check_rate(self, plan: ApprovedPlan) -> None:
@@ -211,80 +220,31 @@ class LimitsChecker:
 
     def _check_assets(self, plan: ApprovedPlan) -> None:
         """Net and gross of an asset stay within their limits, whatever side fills alone."""
-        held, flows = self._held(), self._flows()
-        wanted = [(_place(leg.venue, leg.instrument), _signed(leg, leg.qty)) for leg in plan.legs]
+        checkers = self._world.checkers
+        held, flows = held_by_fills(checkers), flows_in_flight(checkers)
+        wanted = flows_of(plan)
         for asset in sorted({place[0] for place, _ in wanted} & self._risk.per_asset.keys()):
             limits = self._risk.per_asset[asset]
             of_asset = {place: qty for place, qty in held.items() if place[0] == asset}
             before = [flow for flow in flows if flow[0][0] == asset]
             after = before + [flow for flow in wanted if flow[0][0] == asset]
-            for name, limit, worst in (
+            for name, limit, at_worst in (
                 ("net", limits.net_max, _net),
                 ("gross", limits.gross_max, _gross),
             ):
-                now, then = worst(of_asset, before), worst(of_asset, after)
+                now, then = at_worst(of_asset, before), at_worst(of_asset, after)
                 if limit and then > limit * ASSET_SLACK and then > now:
                     text = f"plan {plan.plan_id} may make {then} {asset} {name}, not {limit}"
                     self._report(f"asset_{name}", text)
 
-    def _held(self) -> Held:
-        """Return what the fills that were told made, by place."""
-        held: Held = defaultdict(Decimal)
-        for fill in self._world.checkers.fills.values():
-            place = _place(fill.venue, fill.instrument)
-            held[place] += fill.side.signed(base_of(fill.instrument, fill.qty, fill.price))
-        return held
-
-    def _flows(self) -> Flows:
-        """Return what the legs of plans that have not ended may still fill, by place."""
-        checkers = self._world.checkers
-        done: dict[tuple[str, str, str, Side], Decimal] = defaultdict(Decimal)
-        for fill in checkers.fills.values():
-            done[fill.plan_id, fill.venue, fill.instrument, fill.side] += fill.qty
-        flows: Flows = []
-        for plan in (p for p in checkers.plans.values() if p.plan_id not in checkers.done):
-            for leg in plan.legs:
-                left = leg.qty - done[plan.plan_id, leg.venue, leg.instrument, leg.side]
-                flows.append((_place(leg.venue, leg.instrument), _signed(leg, max(ZERO, left))))
-        return flows
-
-
-Held = dict[tuple[str, str], Decimal]
-"""Signed base units by place, as ``_place`` returns it."""
-Flows = list[tuple[tuple[str, str], Decimal]]
-"""Of each order its place, and the signed base units that it brings."""
-
-
-def _place(venue: str, instrument: str) -> tuple[str, str]:
-    """Return the asset, and where it is held: spot over all venues, a derivative at its own."""
-    base = split_instrument(instrument).base
-    return base, "" if is_spot(instrument) else f"{venue}|{instrument}"
-
-
-def _signed(leg: PlanLeg, qty: Decimal) -> Decimal:
-    return leg.side.signed(base_of(leg.instrument, qty, leg.price_limit)) if qty else ZERO
-
-
-def _worst(now: Decimal, amounts: Iterable[Decimal]) -> Decimal:
-    """Return the most that is held, long or short, if only purchases fill, or only sales."""
-    amounts = list(amounts)
-    bought = sum((each for each in amounts if each > 0), ZERO)
-    sold = sum((each for each in amounts if each < 0), ZERO)
-    return max(abs(now), abs(now + bought), abs(now + sold))
-
 
 def _net(held: Held, flows: Flows) -> Decimal:
-    return _worst(sum(held.values(), ZERO), [qty for _, qty in flows])
+    return worst(sum(held.values(), ZERO), [qty for _, qty in flows])
 
 
 def _gross(held: Held, flows: Flows) -> Decimal:
     places = held.keys() | {place for place, _ in flows}
     return sum(
-        (_worst(held.get(p, ZERO), [qty for place, qty in flows if place == p]) for p in places),
+        (worst(held.get(p, ZERO), [qty for place, qty in flows if place == p]) for p in places),
         ZERO,
     )
-
-
-def _worth(legs: Iterable[PlanLeg], side: Side) -> Decimal:
-    of_side = (leg for leg in legs if leg.side is side)
-    return sum((worth_of(leg.instrument, leg.qty, leg.price_expected) for leg in of_side), ZERO)

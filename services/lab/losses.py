@@ -130,7 +130,7 @@ class HaltedLoss:
                 world.checkers.on_bus_emptied()
             else:
                 world.server.marks |= {"id": "another", "mode": "live"}
-        self._chaos.break_off()
+        self._chaos.bus.break_off()
         for host in world.hosts.values():
             if host.process.bus_news is not None and host.lives and not host.is_paused:
                 host.pause(self._draw.randrange(*SURVIVORS_PAUSE_NS))

@@ -10,6 +10,7 @@ from shared.messages.execution import OrderPurpose
 from shared.streams import EXEC_EVENT
 
 if TYPE_CHECKING:
+    from services.lab.bus_troubles import BusTroubles
     from services.lab.chaos import Chaos
     from services.lab.world import World
 
@@ -22,8 +23,8 @@ OLD_NS_MAX = 900_000_000
 class LostRecords:
     """Loses the record of an order that evens out a plan, once each time it is wanted."""
 
-    def __init__(self, world: World, chaos: Chaos) -> None:
-        self._world, self._chaos = world, chaos
+    def __init__(self, world: World, bus: BusTroubles, chaos: Chaos) -> None:
+        self._world, self._bus, self._chaos = world, bus, chaos
         self.is_wanted = True
         self._copies: list[tuple[int, int, tuple[Any, ...], int]] = []
         """The last two states of the bus: events on it, time, data, plans."""
@@ -58,7 +59,7 @@ class LostRecords:
 
         def lose() -> None:
             if self._world.server.losses == losses:
-                self._chaos.lose_since(kept, plans)
+                self._bus.lose_since(kept, plans)
 
         self._chaos.set_conditions(order.terms.venue, {"late_fills": 1.0}, ARRIVED_NS)
         self._world.kernel.after(ARRIVED_NS, lose)

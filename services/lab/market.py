@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from services.lab.kinds import CROSSED, DEPEG_CHANCE, Kind
+from services.lab.kinds import CONVERTED, CROSSED, DEPEG_CHANCE, Kind
 from services.lab.listings import STABLE
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
@@ -65,7 +65,7 @@ class MarketModel:
         """When it moved first, and last."""
         self._depeg_bps, self._depeg_ns = 0.0, range(0)
         draw = self._random
-        if kind is Kind.CONVERSION and draw.random() < DEPEG_CHANCE:
+        if kind in CONVERTED and draw.random() < DEPEG_CHANCE:
             begins_ns = draw.randrange(*DEPEG_AFTER_NS)
             self._depeg_ns = range(begins_ns, begins_ns + draw.randrange(*DEPEG_LASTS_NS))
             self._depeg_bps = draw.uniform(*DEPEG_BPS)

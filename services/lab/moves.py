@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from services.executor.engine import ExecutorEngine
 from services.lab.kernel import between
-from services.lab.kinds import Kind
+from services.lab.kinds import QUOTED, Kind
 from shared.messages.base import Message
 from shared.messages.execution import ApprovedPlan
 
@@ -50,7 +50,7 @@ class Moves:
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Move soon after a plan was approved, and at once when trading begins."""
         world = self._world
-        if any(type(each) is ApprovedPlan for each in messages) and world.kind is not Kind.QUOTES:
+        if world.kind is not Kind.QUOTES and any(map(_trades_now, messages)):
             self._approved_ns = world.kernel.time_ns
             self._bring_forward(between(world.random.getrandbits, FIRST_MOVE_NS))
         elif self._is_idle and service in TRADERS and world.is_open():
@@ -72,7 +72,7 @@ class Moves:
         """Return how long the market stands still now."""
         world = self._world
         is_open = world.is_open()
-        is_quoted = is_open and world.kind is Kind.QUOTES
+        is_quoted = is_open and world.kind in QUOTED
         is_busy = world.kernel.time_ns - self._approved_ns < BUSY_NS
         if is_busy or is_quoted or world.pace.is_restless:
             return BUSY_MOVE_NS
@@ -98,3 +98,8 @@ class Moves:
         self._next += 1
         self._next_ns = kernel.time_ns + delay_ns
         kernel.after(delay_ns, partial(self._move, self._next))
+
+
+def _trades_now(message: Message) -> bool:
+    """Tell whether a plan was approved whose legs do not wait for others to trade."""
+    return type(message) is ApprovedPlan and message.resting is None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from services.lab.chain import READ_MAX, SHARDS, Chain, Cursor
+from services.lab.chain import READ_MAX, REPORT, SHARDS, Chain, Cursor
 from services.lab.lease import TAKEOVER_PAUSE_NS
 from services.lab.marks import MarkPort
 from services.lab.node_reads import NodeReads
@@ -39,6 +39,8 @@ class Node(NodeReads):
         super().__init__(chain)
         self.process, self.service = process, process.service
         self.engine: Engine | None = None
+        self._on_message: Callable[[Any, int], Step]
+        self._next_deadline_ns: Callable[[], int | None]
         self._publish = publish
         self._marks = MarkPort(chain.kernel, chain.marks, lambda: chain.hop_ns)
         self._is_open = self._has_begun = False
@@ -58,6 +60,7 @@ class Node(NodeReads):
     def _begin(self) -> None:
         now_ns = self._kernel.time_ns
         engine = self.engine = self.process.make()
+        self._on_message, self._next_deadline_ns = engine.on_message, engine.next_deadline_ns
         if isinstance(engine, LedgerEngine):
             self._only_keeps = engine.only_keeps
         self._finish(engine.start({}, now_ns))
@@ -95,36 +98,37 @@ class Node(NodeReads):
 
     def deliver(self, result: Result) -> None:
         """Hand over what came of an action."""
-        assert self.engine is not None
-        self._settle()
-        self._finish(self.engine.on_message(result, self._kernel.time_ns))
+        if self._kept or self.quiet is not None:
+            self._settle()
+        self._finish(self._on_message(result, self._kernel.time_ns))
 
     def wake_at(self, at_ns: int) -> None:
-        """Read at a time, unless a read is due earlier.
-
-        A node that has just read reads again at once, so it sees what arrives at the same time.
-        """
-        now_ns = self._kernel.time_ns
-        self._wake(now_ns if self._read_ns == now_ns else at_ns)
+        """Read at a time, unless a read is due earlier."""
+        if self.quiet is not None:
+            self._make_loud()
+        wake_ns = self._wake_ns
+        if self._is_open and (wake_ns is None or at_ns < wake_ns):
+            self._wake_ns = at_ns
+            self._kernel.at(at_ns, self._on_wake)
 
     def note_view(self, cursor: Cursor, view: DepthView, at_ns: int) -> None:
         """Read a view that has come, at a time or when the next look is due."""
-        at_ns = max(at_ns, cursor.due_ns)
-        kernel, only_keeps = self._kernel, self._only_keeps
+        kernel, only_keeps, unread = self._kernel, self._only_keeps, self.unread
+        now_ns = kernel.time_ns
         if (
             only_keeps is None
             or self._wake_ns is not None
             or not self._has_begun
             or self._first is not None
-            or self.unread != len(cursor.entries)
-            or self.unread > READ_MAX
-            or self._read_ns == kernel.time_ns
-            or self._chain.sleeps()
+            or unread != len(cursor.entries)
+            or unread > READ_MAX
+            or self._chain.sleep_until_ns > now_ns
             or not only_keeps(view)
         ):
-            self.wake_at(at_ns)
+            self.wake_at(max(at_ns, cursor.due_ns))
         elif self.quiet is None:
-            self.quiet = at_ns, kernel.take_place()
+            due_ns = cursor.due_ns
+            self.quiet = at_ns if at_ns > due_ns else due_ns, kernel.take_place()
 
     def _settle(self) -> None:
         """Give the engine what quiet reads have taken; one that is to come is no longer quiet."""
@@ -132,9 +136,9 @@ class Node(NodeReads):
             self.pass_quiet()
             self._make_loud()
         if self._kept:
-            engine, now_ns = self._engine(), self._kernel.time_ns
+            now_ns = self._kernel.time_ns
             for view in self._kept.values():
-                engine.on_message(view, now_ns)
+                self._on_message(view, now_ns)
             self._kept.clear()
 
     def _make_loud(self) -> None:
@@ -143,7 +147,8 @@ class Node(NodeReads):
             self._kernel.at_place(self._wake_ns, place, self._on_wake)
 
     def _wake(self, at_ns: int) -> None:
-        self._make_loud()
+        if self.quiet is not None:
+            self._make_loud()
         if self._is_open and (self._wake_ns is None or at_ns < self._wake_ns):
             self._wake_ns = at_ns
             self._kernel.at(at_ns, self._on_wake)
@@ -155,7 +160,11 @@ class Node(NodeReads):
         self._wake_ns = None
         if not self._has_begun:
             return
-        self._settle()
+        if self.unread == 1 and self._is_plain and self._first is None:  # nearly always
+            self._read_one(now_ns)
+            return
+        if self._kept or self.quiet is not None:
+            self._settle()
         if self.unread or self._first is not None:
             self._read(now_ns)
             return
@@ -169,69 +178,75 @@ class Node(NodeReads):
             return
         self._timer_ns = None
         now_ns = self._kernel.time_ns
-        deadline_ns = engine.next_deadline_ns()
+        if now_ns < self._chain.sleep_until_ns and self.service in REPORT:
+            awake_ns = self._chain.awake_ns(self.service, now_ns)
+            if awake_ns > now_ns:  # it was set before this rest was known of
+                self._ring_at(awake_ns)
+                return
+        deadline_ns = self._next_deadline_ns()
         if deadline_ns is not None and deadline_ns <= now_ns:
-            self._settle()
+            if self._kept or self.quiet is not None:
+                self._settle()
             self._finish(engine.on_timer(now_ns))
-        else:
-            self._set_timer()
+        elif deadline_ns is not None:
+            self._set_timer(deadline_ns)
 
-    def _set_timer(self) -> None:
-        assert self.engine is not None
-        deadline_ns = self.engine.next_deadline_ns()
-        if deadline_ns is None or (self._timer_ns is not None and self._timer_ns <= deadline_ns):
-            return
-        due_ns = self._chain.awake_ns(self.service, deadline_ns)
+    def _set_timer(self, deadline_ns: int) -> None:
+        due_ns = deadline_ns
+        if due_ns < self._chain.sleep_until_ns:
+            due_ns = self._chain.awake_ns(self.service, deadline_ns)
         if self._timer_ns is not None and self._timer_ns <= due_ns:
             return
+        self._ring_at(due_ns)
+
+    def _ring_at(self, due_ns: int) -> None:
         self._timer_ns = due_ns
         self._kernel.at(due_ns, partial(self._on_timer, due_ns))
 
     # One step
 
+    def _read_one(self, now_ns: int) -> None:
+        """Take in the one entry that is there, where every entry is read as it comes."""
+        assert self.newest is not None
+        self.unread = 0
+        entry = self.newest.entries.popleft()
+        if len(entry) == 1:
+            self._finish(self._on_message(entry[0], now_ns))
+        else:
+            self._take(newest_per_key([*entry], self.newest.spec.conflate)[0], now_ns)
+        if self.unread:  # it came meanwhile
+            self._wake(now_ns)
+
     def _read(self, now_ns: int) -> None:
         """Take in all that is there, batch by batch."""
-        if self.unread == 1 and self._is_plain and self._first is None:
-            assert self.newest is not None
-            entry = self.newest.take()
-            if len(entry) == 1:  # nearly always
-                self._finish(self._engine().on_message(entry[0], now_ns))
-            else:
-                self._take(newest_per_key([*entry], self.newest.spec.conflate)[0], now_ns)
-            if self.unread:  # it came meanwhile
-                self._wake(now_ns)
-            return
-        messages, is_durable = self._poll(now_ns)
+        is_first = self._first is not None
+        messages = self._poll(now_ns)
         if messages is None:
-            due_ns = [cursor.due_ns for cursor in self._paced if cursor.entries]
-            if due_ns:
-                self._wake(max(now_ns, min(due_ns)))
+            self._wake_when_due(now_ns)
             return
-        assert self.engine is not None
         if len(messages) == 1:
-            self._finish(self.engine.on_message(messages[0], now_ns))
+            self._finish(self._on_message(messages[0], now_ns))
         elif messages:
             self._take(messages, now_ns)
         if not self._durable:
-            due_ns = [cursor.due_ns for cursor in self._latest if cursor.entries]
-            if due_ns:
-                self._wake(max(now_ns, min(due_ns)))
-        elif self.unread or is_durable:
-            self.wake_at(now_ns)
+            self._wake_when_due(now_ns)
+        elif is_first or self._timer_is_due(now_ns) or not self._pass_empty(now_ns):
+            self.wake_at(now_ns)  # one batch has either durable entries or newest ones
         else:
-            self._read_ns = now_ns
+            self._wake_ns = None
+            self._wake_when_due(now_ns)
+
+    def _wake_when_due(self, now_ns: int) -> None:
+        """Read again when a stream with something unread is due; what comes later wakes it."""
+        due_ns = [cursor.due_ns for cursor in self._latest if cursor.entries]
+        if due_ns:
+            self._wake(max(now_ns, min(due_ns)))
+
+    def _timer_is_due(self, now_ns: int) -> bool:
+        return self._timer_ns is not None and self._timer_ns <= now_ns
 
     def _take(self, messages: Sequence[Message], now_ns: int) -> None:
-        engine, whole = self._engine(), NOTHING
-        for message in messages:
-            step = engine.on_message(message, now_ns)
-            if step is not NOTHING:  # a step is its engine's until the next call
-                whole = Step(
-                    whole.messages + step.messages,
-                    whole.actions + step.actions,
-                    whole.at_once + step.at_once,
-                )
-        self._finish(whole)
+        self._finish(_answers(self._on_message, messages, now_ns))
 
     def _finish(self, step: Step) -> None:
         """Give a step its effects, in the order of the shell."""
@@ -244,7 +259,9 @@ class Node(NodeReads):
                 self._publish(self.service, messages)
             for action in actions:
                 self._carry_out(action)
-        self._set_timer()
+        deadline_ns, timer_ns = self._next_deadline_ns(), self._timer_ns
+        if deadline_ns is not None and (timer_ns is None or timer_ns > deadline_ns):
+            self._set_timer(deadline_ns)
         if not self._has_begun and self.process.has_begun(self._engine()):
             self._has_begun = True
             if self._is_open:
@@ -260,3 +277,17 @@ class Node(NodeReads):
             return
         assert self.process.transport is not None, f"{self.service} has nobody to act for it"
         self.process.transport.carry_out(action, self.deliver)
+
+
+def _answers(answer: Callable[[Any, int], Step], messages: Sequence[Message], now_ns: int) -> Step:
+    """Return what an engine answers to one message after the other, in one step."""
+    whole = NOTHING
+    for message in messages:
+        step = answer(message, now_ns)
+        if step is not NOTHING:  # a step is its engine's until the next call
+            whole = Step(
+                whole.messages + step.messages,
+                whole.actions + step.actions,
+                whole.at_once + step.at_once,
+            )
+    return whole

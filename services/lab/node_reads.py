@@ -7,6 +7,8 @@ newest view of each book before it is called with anything else, which is all th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.lab.chain import Chain, Cursor
 from shared.bus.wire import newest_per_key
 from shared.messages.base import Message
@@ -30,8 +32,6 @@ class NodeReads:
         """Entries in all its cursors."""
         self.newest: Cursor | None = None
         """The cursor to which the last entry came."""
-        self._read_ns = 0
-        """When it last read all there was."""
         self.quiet: tuple[int, int] | None = None
         """Time and place of a read, to come or passed, of views that the engine would only keep."""
         self._kept: dict[tuple[str, str], DepthView] = {}
@@ -39,30 +39,34 @@ class NodeReads:
 
     def pass_quiet(self) -> None:
         """Take in what a quiet read has taken, if its time has passed."""
-        assert self.quiet is not None
-        if self.quiet >= self._kernel.place():
+        kernel, quiet, kept = self._kernel, self.quiet, self._kept
+        assert quiet is not None
+        if quiet >= (kernel.time_ns, kernel.running):
             return
-        (self._read_ns, _), self.quiet = self.quiet, None
+        read_ns = quiet[0]
+        self.quiet = None
         for cursor in self._paced:
-            if self._read_ns >= cursor.due_ns:
-                cursor.due_ns = self._read_ns + cursor.interval_ns
-            while cursor.entries:
-                for view in cursor.entries.popleft():
+            if read_ns >= cursor.due_ns:
+                cursor.due_ns = read_ns + cursor.interval_ns
+            entries = cursor.entries
+            self.unread -= len(entries)
+            for entry in entries:
+                for view in entry:
                     assert isinstance(view, DepthView)
-                    self._kept[view.venue, view.instrument] = view
-                self.unread -= 1
+                    kept[view.venue, view.instrument] = view
+            entries.clear()
 
-    def _poll(self, now_ns: int) -> tuple[list[Message] | None, bool]:
-        """Return a batch, ``None`` where nothing is there, and whether it is of durable streams."""
+    def _poll(self, now_ns: int) -> Sequence[Message] | None:
+        """Return a batch of durable entries or of newest ones; ``None`` where nothing is there."""
         if self._first is not None:
             messages, self._first = self._first, None
-            return messages, True  # as if: there may be more
+            return messages
         found: list[Message] | None = None
         for cursor in self._durable:
             if cursor.entries:
                 found = [*(found or ()), *cursor.take()]
         if found is not None:
-            return found, True
+            return found
         for cursor in self._paced:
             cursor.is_due = now_ns >= cursor.due_ns
             if cursor.is_due:
@@ -73,4 +77,15 @@ class NodeReads:
                 if len(taken) > 1:
                     taken = newest_per_key([*taken], cursor.spec.conflate)[0]
                 found = [*(found or ()), *taken]
-        return found, False
+        return found
+
+    def _pass_empty(self, now_ns: int) -> bool:
+        """Tell whether another reading would find nothing; if so, it counts as one, as a host's."""
+        if self.unread:
+            for cursor in (*self._durable, *self._latest):
+                if cursor.entries and now_ns >= cursor.due_ns:
+                    return False
+        for cursor in self._paced:
+            if now_ns >= cursor.due_ns:
+                cursor.due_ns = now_ns + cursor.interval_ns
+        return True

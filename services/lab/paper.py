@@ -10,7 +10,7 @@ from services.lab.kernel import Kernel
 from services.lab.process import at_once
 from shared.domain.instrument import is_spot
 from shared.engine import Action, Result
-from shared.errors import Rejected, Unavailable
+from shared.errors import OutcomeUnknown, Rejected, Unavailable
 from shared.messages.base import Message
 from shared.messages.market import DepthView
 
@@ -54,6 +54,15 @@ class PaperPort:
 
     def answer(self, action: Action, sent_ns: int) -> Result | None:
         """Return what a venue answers to a request that arrives now; ``None`` to a cancel."""
+        try:
+            return self._answered(action, sent_ns)
+        except Unavailable as error:
+            if isinstance(action, act.Query):
+                return act.QueryFailed(action.key, str(error), error.cause)
+            assert isinstance(action, act.Fetch), "a submission has answers of its own"
+            return act.FetchFailed(action, str(error), error.cause)
+
+    def _answered(self, action: Action, sent_ns: int) -> Result | None:
         if isinstance(action, act.Submit):
             order = action.order
             try:
@@ -62,6 +71,8 @@ class PaperPort:
                 return act.SubmitRefused(order.client_order_id, str(error), sent_ns, error.cause)
             except Unavailable as error:
                 return act.SubmitNotSent(order.client_order_id, str(error), error.cause)
+            except OutcomeUnknown as error:
+                return act.SubmitLost(order.client_order_id, str(error), sent_ns)
             return act.Submitted(report, sent_ns)
         if isinstance(action, act.Query):
             gateway = self.gateways[action.key.venue]
@@ -78,12 +89,8 @@ class PaperPort:
             fills = at_once(gateway.fills_since(action.instruments, action.since_ns))
             return act.FillsAnswered(action.venue, tuple(fills))
         if isinstance(action, act.FetchFunding):
-            asked = gateway.funding_since(action.instruments, action.since_ns)
-            try:
-                payments = tuple(at_once(asked))
-            except Unavailable as error:
-                return act.FetchFailed(action, str(error), error.cause)
-            return act.FundingAnswered(action.venue, payments, action.until_ns)
+            payments = at_once(gateway.funding_since(action.instruments, action.since_ns))
+            return act.FundingAnswered(action.venue, tuple(payments), action.until_ns)
         perpetual = [name for name in action.instruments if not is_spot(name)]
         positions = at_once(gateway.positions(perpetual))
         return act.BalancesAnswered(action.venue, at_once(gateway.balances()), positions)

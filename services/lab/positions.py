@@ -70,7 +70,7 @@ class Positions:
             is_held = self._world.kind in HELD
             if self._random.random() < (SELDOM_LOSS_CHANCE if is_held else FIRST_LOSS_CHANCE):
                 first_ns = self._random.randrange(*FIRST_LOSS_NS)
-                self._world.kernel.after(first_ns, self._chaos.lose_last_moment)
+                self._world.kernel.after(first_ns, self._chaos.bus.lose_last_moment)
 
     def on_loss(self) -> None:
         """With the bus's last moment the record of an order of ours is lost."""
@@ -112,11 +112,25 @@ class Positions:
         if held is not None and held.qty and self._random.random() < OWN_CHANCE:
             side, qty = Side.SELL if held.qty > 0 else Side.BUY, abs(held.qty)
             if self._random.random() < FORCED_CHANCE:
-                self._forced += 1
-                name = f"{FORCED}{self._forced}"
-                lots = int(qty / listing.lot * self._random.choice(FORCED_SHARES))
-                qty = max(lots, 1) * listing.lot
+                name, qty = self._force(listing, qty)
         self._order(exchange, listing, side, name, qty)
+
+    def call_margin(self) -> None:
+        """The venue closes of every position there: its collateral is gone."""
+        exchange = self._exchange
+        assert exchange is not None
+        for listing in exchange.by_instrument.values():
+            held = exchange.ledger.positions.get(listing.instrument)
+            if self._chaos.is_on and held is not None and held.qty:
+                side = Side.SELL if held.qty > 0 else Side.BUY
+                name, qty = self._force(listing, abs(held.qty))
+                self._order(exchange, listing, side, name, qty)
+
+    def _force(self, listing: Listing, held: Decimal) -> tuple[str, Decimal]:
+        """Return name and size of an order by which the venue itself closes of a position."""
+        self._forced += 1
+        lots = int(held / listing.lot * self._random.choice(FORCED_SHARES))
+        return f"{FORCED}{self._forced}", max(lots, 1) * listing.lot
 
     def _listing(self, exchange: Exchange) -> Listing:
         return self._random.choice(list(exchange.by_instrument.values()))
@@ -154,6 +168,11 @@ def has_derivatives(exchange: Exchange) -> bool:
 def key_of(fill: Fill) -> str:
     """Return the plan's key in a fill's order id; empty if the order is not ours."""
     return _plan_key_in(fill.client_id)
+
+
+def is_ours(client_id: str) -> bool:
+    """Tell whether an order's id is one that the executor makes."""
+    return bool(_plan_key_in(client_id))
 
 
 @lru_cache(maxsize=4_096)

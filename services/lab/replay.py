@@ -32,7 +32,12 @@ from services.lab.recorded import Contents, RecordedVenues, venue_settings
 from services.lab.table_feed import TableVenues
 from services.lab.tables import Tables
 from shared.bus.memory import MemoryBus
-from shared.config_sections import Config, ExecutorConfig, StrategyConfig, VenueConfig
+from shared.config_sections import (
+    Config,
+    ExecutorConfig,
+    StrategyConfig,
+    VenueConfig,
+)
 from shared.domain.valuation import closes
 from shared.engine import Action, Engine, Given
 from shared.messages.base import BookState, Message
@@ -212,7 +217,7 @@ class Replay:
         kernel.run_until(first_ns - 1)
         self.venues.play()
         while not self.venues.is_over or kernel.now_ns() < self.contents.last_ns:
-            kernel.run_until(kernel.now_ns() + look_ns)
+            self._play_until(kernel.now_ns() + look_ns)
             self._on_look()
             on_progress((kernel.now_ns() - first_ns) / 1e9)
         kernel.run_until(kernel.now_ns() + LOOK_NS)
@@ -229,6 +234,10 @@ class Replay:
             "hash": self.decisions.digest.hexdigest(),
         }
         return ended
+
+    def _play_until(self, until_ns: int) -> None:
+        """Play up to the next look."""
+        self.kernel.run_until(until_ns)
 
     def _on_look(self) -> None:
         """Look at what there is now and then; a replay has no need to."""
@@ -263,9 +272,7 @@ class Replay:
             if waited_ns > QUIET_NS_MAX:
                 if self.collector.is_quiet(commanded_ns, but_rounds=True):
                     return
-                unknown = self.collector.funding.unknown()
-                why = "; ".join(unknown.values()) or "plans or orders have no end"
-                ended.problems.append(f"not quiet after the halt: {why}")
+                ended.problems.append(self._why_not_quiet(self.collector.funding.unknown()))
                 return
             late = waited_ns > FLATTEN_AFTER_NS and self.collector.books.opened()
             if late and not ended.flattened:
@@ -274,6 +281,11 @@ class Replay:
                     CommandKind.FLATTEN, "positions left at the end of the run"
                 )
             self.kernel.run_until(self.kernel.now_ns() + LOOK_NS)
+
+    def _why_not_quiet(self, unknown: Mapping[str, str]) -> str:
+        """Return what is still open; ``unknown`` says by venue why funding is not known."""
+        why = "; ".join(unknown.values()) or "plans or orders have no end"
+        return f"not quiet after the halt: {why}"
 
     def _send_command(self, kind: CommandKind, reason: str) -> int:
         now_ns = self.kernel.now_ns()

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from services.lab.kinds import HELD, PRINTED, Kind
+from services.lab.drawn_limits import strategy_max_of
+from services.lab.kinds import BARRED, HELD, PRINTED, QUOTED, Kind
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.domain.instrument import is_spot
 from shared.errors import ConfigError
@@ -48,19 +49,24 @@ BUDGET: dict[str, Any] = {
 
 
 def strategies_of(seed: int, config: Config, kind: Kind = Kind.PAIRS) -> list[StrategyConfig]:
-    """Return the strategies of a world: who it is made for, and a choice of the others."""
+    """Return the strategies of a world: who it is made for, and a choice of the others.
+
+    One that is made for all has all whose inputs are there.
+    """
     draw = Random(f"{seed}/strategies")
     names = [name for venue in config.venues.values() for name in venue.instruments]
     has_derivatives = not all(map(is_spot, names))
     first = MADE_FOR.get(kind, DEFAULT)
     chosen = [_entry(first, draw)]
-    if kind is Kind.QUOTES:
-        chosen = [_quoting(chosen[0], Random(f"{seed}/quoting"))]
     for name in built_ins():
         each = _entry(name, draw)
         wanted = name != first and draw.random() < _chance(name, kind, has_derivatives)
         if wanted and _fits(each, config, kind):
             chosen.append(each)
+    if kind in QUOTED:
+        quotes, maker = Random(f"{seed}/quoting"), MADE_FOR[Kind.QUOTES]
+        chosen = [_quoting(each, quotes) if each.id == maker else each for each in chosen]
+    chosen = [_limited(each, seed) for each in chosen]
     turns = Random(f"{seed}/legs")
     return [_in_turn(each) if turns.random() < SEQUENTIAL_CHANCE else each for each in chosen]
 
@@ -78,6 +84,10 @@ def _quoting(entry: StrategyConfig, draw: Random) -> StrategyConfig:
     return msgspec.structs.replace(entry, legs="maker-taker", params=params)
 
 
+def _limited(entry: StrategyConfig, seed: int) -> StrategyConfig:
+    return msgspec.structs.replace(entry, notional_max=strategy_max_of(seed, entry.id))
+
+
 def _in_turn(entry: StrategyConfig) -> StrategyConfig:
     if entry.legs == "maker-taker":
         return entry
@@ -85,6 +95,8 @@ def _in_turn(entry: StrategyConfig) -> StrategyConfig:
 
 
 def _chance(name: str, kind: Kind, has_derivatives: bool) -> float:
+    if kind is Kind.ALL:
+        return 1.0
     if kind is not Kind.PAIRS:
         return OTHERS_CHANCE
     if name in PLAIN:
@@ -111,7 +123,7 @@ def _is_told(wanted: Input, kind: Kind) -> bool:
     if isinstance(wanted, Trades):
         return kind in PRINTED
     if isinstance(wanted, Bars):
-        return kind is Kind.TREND
+        return kind in BARRED
     if isinstance(wanted, FundingOf):
         return kind in HELD
     return isinstance(wanted, Depth)
@@ -157,7 +169,7 @@ def _params(name: str, draw: Random) -> dict[str, Any]:
             "fast_bars": 1,
             "slow_bars": 2,
             "threshold_bps": 1.0,
-            "stop_bps": draw.choice((4.0, 12.0, 60.0)),
+            "stop_bps": draw.choice((2.0, 6.0, 60.0)),
             "held_minutes_max": held_hours * 60,
         },
         "funding_carry": {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from services.lab.kernel import Kernel
 from services.lab.table_rows import Timed
@@ -13,11 +14,10 @@ from shared.messages.market import BookDelta, BookSnapshot, InstrumentInfo, Venu
 from shared.store.rows import begins_bar
 
 REPEAT_NS = 1_000_000_000
-AWAKE_NS, AWAKE_BAR_NS = 300_000_000, 2_200_000_000
-"""Timers run exactly for so long after what the tables say, and after a bar: its trades are waited
-for, and only then it is closed."""
+AWAKE_NS = 300_000_000
+"""Timers run at their exact times for so long after data of the tables, or a bar's closing."""
 LEAD_NS = 400_000_000
-"""Timers run again so long before it, so that everybody has been heard of by then."""
+"""Timers run again so long before either, so that every service was heard of by then."""
 PAUSE_NS_MIN = 5_000_000_000
 """In a shorter pause of the data timers go on."""
 
@@ -101,10 +101,19 @@ class TableVenues:
         kernel: Virtual time.
         tables: What is played.
         sleep: Called with the two ends of a pause in the data, in which timers need not run.
+        closings_ns: How long after the begin of a bar the one before is closed by strategies, for
+            its trades are waited for; rising.
     """
 
-    def __init__(self, kernel: Kernel, tables: Tables, sleep: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        tables: Tables,
+        sleep: Callable[[int, int], None],
+        closings_ns: Sequence[int] = (),
+    ) -> None:
         self._kernel, self._sleep = kernel, sleep
+        self._closings_ns = closings_ns
         self._messages, self._step_ns = tables.messages(), tables.step_ns
         self._waiting: Timed | None = None
         self._deliver: Callable[[Result], None] = _nobody
@@ -126,16 +135,26 @@ class TableVenues:
             return
         at_ns, message = self._waiting
         together = [message]
-        self._waiting = next(self._messages, None)
-        while self._waiting is not None and self._waiting[0] <= at_ns:
-            together.append(self._waiting[1])
-            self._waiting = next(self._messages, None)
-        self._kernel.at(at_ns, lambda: self._play(together))
-        now_ns = self._kernel.now_ns()
+        waiting = next(self._messages, None)
+        while waiting is not None and waiting[0] <= at_ns:
+            together.append(waiting[1])
+            waiting = next(self._messages, None)
+        self._waiting = waiting
+        self._kernel.at(at_ns, partial(self._play, together))
+        now_ns = self._kernel.time_ns
         if at_ns - now_ns > PAUSE_NS_MIN:
             is_new_bar = self._step_ns and begins_bar(now_ns, self._step_ns)
-            awake_ns = AWAKE_BAR_NS if is_new_bar else AWAKE_NS
-            self._sleep(now_ns + awake_ns, at_ns - LEAD_NS)
+            closings_ns = self._closings_ns if is_new_bar else ()
+            ends_ns = [now_ns + each for each in closings_ns if now_ns + each < at_ns]
+            self._rest([now_ns, *ends_ns, at_ns])
+
+    def _rest(self, moments_ns: Sequence[int]) -> None:
+        """Let timers rest from after the first moment to before the next, and so on."""
+        begin_ns, end_ns, *_ = moments_ns
+        if end_ns - LEAD_NS > begin_ns + AWAKE_NS:
+            self._sleep(begin_ns + AWAKE_NS, end_ns - LEAD_NS)
+        if len(moments_ns) > 2:
+            self._kernel.at(end_ns, lambda: self._rest(moments_ns[1:]))
 
     def _play(self, messages: list[Message]) -> None:
         self._next()

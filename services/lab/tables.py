@@ -17,8 +17,9 @@ from shared.store.rows import SECOND_NS
 from shared.venues.grid import Grid
 from shared.venues.registry import EVERY, load_recordings
 
-BAR_DECIMALS = 2
-"""More than the prices of bars show: half a spread from them is on this grid."""
+BAR_DECIMALS = 6
+"""More than the prices of bars show: so half a spread of whole basis points is exact, and any other
+to a part in a billion of the price, where its tick is a thousandth of it or less."""
 NOTIONAL_MIN = Decimal(5)
 KINDS = ("depth", "bar")
 """What a book may be made of, the more exact first."""
@@ -137,7 +138,7 @@ def _survey(market: Market, tables: Tables, fees_bps: Mapping[str, Decimal]) -> 
             tick_size=tick,
             lot_size=lot,
             qty_min=lot,
-            notional_min=least,
+            notional_min=rules.notional_min,
             taker_fee_bps=fee,
             maker_fee_bps=fee,
         )

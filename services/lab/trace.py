@@ -83,7 +83,7 @@ class Trace(NoTrace):
             DepthView: self._view,
         }
         world.trace = self
-        world.account.on_answer = self.on_answer
+        world.account.answer_listeners.append(self.on_answer)
         for exchange in world.exchanges.values():
             exchange.order_listeners.append(self._on_venue_order)
 

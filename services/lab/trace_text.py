@@ -18,6 +18,8 @@ def plan_text(plan: ApprovedPlan) -> str:
     purpose = f"{plan.strategy} {plan.intent}"
     if plan.intent is not Intent.INSTANT:
         purpose += f" round {plan.round_id} opening {plan.opening:f}"
+    if plan.shrunk is not None:
+        purpose += f" shrunk from {plan.shrunk.qty} by {', '.join(plan.shrunk.limits)}"
     legs = "; ".join(map(terms_text, plan.legs))
     return (
         f"{plan.plan_id} approved: {purpose} {plan.policy}, expects {plan.net_expected} and may "

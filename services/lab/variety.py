@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
+from services.lab.drawn_limits import COLLATERAL_SHARE, exposure_limits_of, margin_limits_of
+from shared.config_limits import DOLLARS, AssetLimits
 from shared.config_sections import (
-    DOLLARS,
-    AssetLimits,
     Config,
     InventoryConfig,
     InventoryTarget,
@@ -32,6 +32,7 @@ PLENTY_OF_QUOTE = Decimal(5_000_000)
 """What an account has of every other asset that is traded against."""
 SHORT = {"USDT": Decimal(6_000), "BTC": Decimal("0.1"), "SOL": Decimal(40)}
 """Enough for a plan or two of those that are made."""
+SHORT_OF_OTHERS = SHORT["USDT"]
 TOKEN = "TOK"
 TOKENS = (Decimal(0), Decimal("0.3"), Decimal(1_000))
 """None, enough for a few fills, enough for all."""
@@ -61,6 +62,14 @@ PRICE_BANDS_BPS = (60.0, 200.0)
 DEPEGS_BPS = (40.0, 150.0)
 DEPEG_LIMIT_CHANCE = 0.5
 """That a world has the limit on dollars, where two of them are traded."""
+LOSS_LIMIT_CHANCE = 0.06
+LOSSES_MAX: dict[str, tuple[Any, ...]] = {
+    "daily_loss_max": (Decimal(40), Decimal(80)),
+    "rolling_loss_max": (Decimal(40), Decimal(80)),
+    "drawdown_max": (Decimal(40), Decimal(80)),
+    "losses_in_row_max": (1, 3),
+}
+"""What may be lost in a world: of its money, or plans in a row."""
 NET_MAX, GROSS_MAX = Decimal(9_000), Decimal(30_000)
 """Of each base asset, in quote units at its first price: of three plans, and of ten."""
 MAINTENANCE_CHANCE = 0.04
@@ -123,6 +132,8 @@ def perpetual_of(
     if draw.random() >= PERPETUAL_CHANCE and not always:
         return {}
     venue, start = listings[0].venue, {each.settle: PLENTY[each.settle] for each in listings}
+    if margin_limits_of(seed):
+        start = {asset: qty * COLLATERAL_SHARE for asset, qty in start.items()}
     leverage = draw.choice(LEVERAGES)
     made = Exchange(
         venue,
@@ -256,6 +267,13 @@ def _limits_of(seed: int, prices: Mapping[str, float]) -> dict[str, Any]:
     ]
     drawn = zip(values, chances, strict=True)
     limits = {name: value for (name, value), is_drawn in drawn if is_drawn}
+    losses = Random(f"{seed}/losses")
+    limits |= {
+        name: losses.choice(values)
+        for name, values in LOSSES_MAX.items()
+        if losses.random() < LOSS_LIMIT_CHANCE
+    }
+    limits |= exposure_limits_of(seed) | margin_limits_of(seed)
     return {"plan_loss_max": plan_loss_max_of(seed), **limits}
 
 

@@ -32,6 +32,7 @@ from services.lab.process import readers_of, streams_of
 from services.lab.processes import Outside, processes_of
 from services.lab.publishing import publish_command
 from services.lab.strategies import strategies_of
+from services.lab.switches import Switches, dead_man_s_of
 from services.lab.trace import NoTrace
 from services.lab.variety import (
     clocks_of,
@@ -42,13 +43,12 @@ from services.lab.variety import (
     with_limits,
 )
 from services.risk.engine import RiskEngine
+from shared.config_limits import QuoteLimits, RiskConfig
 from shared.config_sections import (
     BusConfig,
     Config,
     ExecutorConfig,
     OrderbookConfig,
-    QuoteLimits,
-    RiskConfig,
     ScannerConfig,
     VenueConfig,
 )
@@ -77,16 +77,21 @@ SLOW_RESTART_CHANCE = 0.2
 
 
 class World:
-    """Everything of one seed. Implements what hosts need of it."""
+    """Everything of one seed. Implements what hosts need of it.
 
-    def __init__(self, seed: int) -> None:
+    Args:
+        seed: Of everything.
+        kind: What its market is made of; ``None``: the seed draws it.
+    """
+
+    def __init__(self, seed: int, kind: Kind | None = None) -> None:
         self.seed = seed
         self.random = Random(f"{seed}/world")
         self.kernel = Kernel(START_NS)
         self.server = HashedServer(self.kernel)
         self.story: list[tuple[int, str]] = []
         self.trace, self.crashes = NoTrace(), 0
-        self.kind = self._kind()
+        self.kind = self._kind() if kind is None else kind
         self.exchanges = self._new_exchanges()
         self.prices = prices_of(self.exchanges)
         self.market = MarketModel(self.exchanges, self.prices, Random(f"{seed}/market"), self.kind)
@@ -95,7 +100,11 @@ class World:
         self.moves = Moves(self)
         config = with_limits(config_for(self.exchanges, self.instances.shards), seed, self.prices)
         chosen = config.strategies or strategies_of(seed, config, self.kind)
-        executor = msgspec.structs.replace(config.executor, account_streams=is_streamed(seed))
+        executor = msgspec.structs.replace(
+            config.executor,
+            account_streams=is_streamed(seed),
+            dead_man_s=dead_man_s_of(seed, self.kind),
+        )
         changed = {
             "strategies": chosen,
             "executor": executor,
@@ -111,6 +120,7 @@ class World:
         }
         self.chaos = Chaos(self, Random(f"{seed}/chaos"))
         self.streams = AccountStreams(self, news_of)
+        self.switches = Switches(seed, self.kernel, self.exchanges, self.note)
         self.account = AccountPort(
             self.kernel,
             self.exchanges,
@@ -119,7 +129,9 @@ class World:
             self.checkers.on_arrival,
             paid=lambda asked: self.funding[asked.venue].answer(asked),
             follow=self.streams.follow,
+            switches=self.switches,
         )
+        self.account.request_listeners += self.checkers.request_listeners
         self.feed = self._new_feed(Random(f"{seed}/feed"))
         self.trades = PublicTrades(self) if self.kind in PRINTED else None
         outside = Outside(
@@ -130,7 +142,7 @@ class World:
                 "executor": self.account,
                 "executor-2": self.account,
             },
-            engines={"ingestor": self._new_ingestor},
+            engines={"ingestor": self._new_ingestor, "risk": self.checkers.lowered.new_risk},
         )
         processes = processes_of(self.config, outside, self.instances.second)
         self.witnesses = Witnesses(self)
@@ -237,8 +249,9 @@ class World:
     def on_crash(self, host: Life) -> None:
         """Start it again a little later."""
         self.crashes += 1
+        self.checkers.tally.on_crash(host.service)
         between_ns = SLOW_RESTART_NS if self.random.random() < SLOW_RESTART_CHANCE else RESTART_NS
-        away_ns = self.random.randrange(*between_ns)
+        away_ns = max(self.random.randrange(*between_ns), self.chaos.away_ns(host.service))
         self.note(host.refusal or f"{host.name} died, and starts again after {away_ns // _MS} ms")
         self.kernel.after(away_ns, host.start)
 
@@ -283,14 +296,14 @@ class World:
     def is_quiet(self) -> bool:
         """Whether all plans have ended, late fills were looked for, and all orders are known.
 
-        A FLATTEN goes on while a book that prices what it has to close is away: until then the
-        other leg of a round may be closed and this one not.
+        A lock hides what the executor still asks the venues; a FLATTEN waits for its books.
         """
         executor, risk = self.engine("executor"), self.engine("risk")
         return (
             isinstance(executor, ExecutorEngine)
             and isinstance(risk, RiskEngine)
-            and executor.obstacle == executor.state.locked  # nothing else is in its way
+            and executor.obstacle == executor.state.locked
+            and executor.is_recovered
             and not executor.state.open_plans()
             and not executor.state.flatten
             and not executor.gauges().get("unknown_orders", 0.0)
@@ -316,6 +329,8 @@ class World:
     def _look(self) -> None:
         self.checkers.uneven.look()
         self.checkers.stops.look()
+        self.checkers.dead_man.look()
+        self.checkers.access.look()
         self.kernel.after(LOOK_NS, self._look)
 
 
@@ -338,5 +353,5 @@ def config_for(exchanges: dict[str, Exchange], shards: int = 1) -> Config:
         },
         scanner=ScannerConfig(notional_max=3_000.0, cooldown_ms=50),
         risk=RiskConfig(plans_in_flight_max=8, per_quote={"BTC": LIMITS_IN_BTC}),
-        executor=ExecutorConfig(mode="simulated", dead_man_s=0),  # not simulated
+        executor=ExecutorConfig(mode="simulated", dead_man_s=0),
     )

@@ -1,11 +1,12 @@
-"""`backtest | optimize | example | trading`: what ``arb`` runs for research."""
+"""`backtest | optimize | study | example | trading`: what ``arb`` runs for research."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from services.research.candle_files import DataConfig, Loaded, load_candles
 from services.research.example import CONFIG, candles_csv
 from services.research.identity import rounded
+from services.research.lab_study import LabEndedError, LabStudy
 from services.research.out_folder import check_out, write_out
 from services.research.report_html import render
-from services.research.settings import grid_of, load_settings, params_of
+from services.research.search_html import params_text
+from services.research.settings import grid_of, load_settings, load_study_settings, params_of
 from services.research.stored_candles import load_stored
+from services.research.strategy_study import optimize_strategy
 from services.research.study import backtest, optimize
+from services.research.study_html import render as render_study
 from services.research.trading import report_of
 from services.research.trading_example import CONFIG as TRADING_CONFIG
 from services.research.trading_example import write_books
 from services.research.trading_html import render as render_trading
+from services.research.trials import TrialsLedger
 from shared.errors import ArbError, ConfigError
 from shared.wording import counted
 
 EXIT_NOT_WELL, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 JOBS_MAX = 256
+PROBLEMS_TOLD_MAX = 5
 _console = Console(stderr=True, highlight=False)
 
 
@@ -41,9 +48,15 @@ def main(arguments: list[str]) -> int:
             return _example(options)
         if options.what == "trading":
             return _trading(options)
+        if options.what == "study":
+            return _study(options)
         facts = _backtest(options) if options.what == "backtest" else _optimize(options)
         _write(options.out, facts)
         _tell(options, facts)
+    except LabEndedError as error:
+        if not error.is_told:
+            _say(f"arb: {error}")
+        return error.code
     except ConfigError as error:
         _say(f"arb: {error}")
         return EXIT_USAGE
@@ -72,23 +85,46 @@ def _optimize(options: argparse.Namespace) -> dict[str, Any]:
     if left_out:
         _say(f"arb: {counted(left_out, 'set')} of the grid left out: fast_bars not below slow_bars")
     ledger = options.config.parent / config.statistics.trials
+    with _progress() as on_progress:
+        return optimize(
+            loaded, config, sets, ledger, jobs=_jobs_of(options), on_progress=on_progress
+        )
+
+
+def _study(options: argparse.Namespace) -> int:
+    """Search over the parameters of a strategy that trades; the lab runs the sets."""
+    config = load_study_settings(options.config)
+    check_out(options.out)
+    ledger = TrialsLedger(options.config.parent / config.statistics.trials)
+    with LabStudy(options.config, options.data, _jobs_of(options)) as lab:
+        if lab.plan.left_out:
+            _say(f"arb: {counted(lab.plan.left_out, 'set')} of the grid left out: {lab.plan.why}")
+        with _progress() as on_progress:
+            facts = optimize_strategy(lab, config, ledger, on_progress)
+    _write(options.out, facts)
+    _tell_study(options, facts)
+    for problem in facts["problems"][:PROBLEMS_TOLD_MAX]:
+        _say(f"arb: {problem}")
+    return EXIT_NOT_WELL if facts["problems"] else 0
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Show how many parameter sets are done, on a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    shown = Progress(*columns, console=_console, disable=not _console.is_terminal)
-    with shown as progress:
-        task = progress.add_task("parameter sets", total=len(sets))
-        return optimize(
-            loaded,
-            config,
-            sets,
-            ledger,
-            jobs=options.jobs or min(JOBS_MAX, os.cpu_count() or 1),
-            on_progress=lambda done, _: progress.update(task, completed=done),
-        )
+    with Progress(*columns, console=_console, disable=not _console.is_terminal) as progress:
+        task = progress.add_task("parameter sets", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _jobs_of(options: argparse.Namespace) -> int:
+    given: int | None = options.jobs
+    return given or min(JOBS_MAX, os.cpu_count() or 1)
 
 
 def _loaded(data: Path, config: DataConfig) -> Loaded:
@@ -119,7 +155,7 @@ def _example(options: argparse.Namespace) -> int:
 def _write(out: Path, facts: Mapping[str, Any]) -> None:
     """Write both files; the page is made of what the other one says."""
     told = rounded(facts)
-    page = render_trading if told["kind"] == "trading" else render
+    page = PAGES.get(told["kind"], render)
     write_out(
         out,
         {
@@ -127,6 +163,13 @@ def _write(out: Path, facts: Mapping[str, Any]) -> None:
             "report.html": page(told).encode(),
         },
     )
+
+
+PAGES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "trading": render_trading,
+    "study": render_study,
+}
+"""Kind of report -> what makes its page; those of rules have one page."""
 
 
 def _tell(options: argparse.Namespace, facts: Mapping[str, Any]) -> None:
@@ -193,12 +236,52 @@ def _tell_trading(options: argparse.Namespace, report: Mapping[str, Any]) -> Non
         sys.stdout.flush()
         return
     net = "unknown" if summary["net"] is None else f"{summary['net']:+,.2f} {quote}"
+    funding = found.get("funding", 0.0)
+    paid = "unknown" if funding is None else f"{funding:+,.2f}"
     lines = [
-        f"net {net} after {found.get('fees', 0.0):,.2f} of fees, "
-        f"{found.get('funding', 0.0):+,.2f} of funding",
+        f"net {net} after {found.get('fees', 0.0):,.2f} of fees, {paid} of funding",
         f"{summary['opportunities']:,} opportunities, {summary['plans']:,} plans, "
         f"{summary['fills']:,} fills",
         f"from {report['from']}; the report says what was not modelled",
+        f"report: {page}",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _tell_study(options: argparse.Namespace, facts: Mapping[str, Any]) -> None:
+    page, quote = options.out / "report.html", facts["quote"]
+    found, walk, trials = facts["performance"], facts["walk_forward"], facts["statistics"]["trials"]
+    net_outside = walk["total_return"] * facts["capital"]
+    if options.json:
+        summary = {
+            "run_id": facts["run_id"],
+            "report": str(page),
+            "quote": quote,
+            "best": facts["best"],
+            "net": found["net"],
+            "sharpe": found["sharpe"],
+            "sharpe_of": facts["sharpe_of"],
+            "drawdown": found["drawdown"],
+            "round_trips": found["round_trips"],
+            "trials": trials,
+            "passed": facts["passed"],
+            "out_of_sample_net": net_outside,
+            "problems": facts["problems"],
+        }
+        sys.stdout.buffer.write(msgspec.json.encode(rounded(summary)) + b"\n")
+        sys.stdout.flush()
+        return
+    failed = [check["label"] for check in facts["gate"] if not check["passed"]]
+    trips = counted(found["round_trips"], "round trip")
+    lines = [
+        f"best in sample: {params_text(facts['best'])}: {found['net']:+,.2f} {quote}, Sharpe "
+        f"{found['sharpe']:.3f} {facts['sharpe_of']}, {trips}",
+        f"out of sample {net_outside:+,.2f} {quote}, Sharpe {walk['sharpe']:.3f}, "
+        f"{counted(len(walk['folds']), 'fold')}",
+        f"may well be luck: {', '.join(failed)}" if failed else "passes every check",
+        f"trials on the ledger: {trials}",
+        f"from {facts['from']}; the report says what was not modelled",
         f"report: {page}",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
@@ -218,15 +301,18 @@ def _jobs(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arb", description="Research on bars.")
     commands = parser.add_subparsers(dest="what", required=True)
-    for name in ("backtest", "optimize", "example", "trading"):
+    for name in ("backtest", "optimize", "example", "trading", "study"):
         command = commands.add_parser(name)
         if name not in {"example", "trading"}:
             command.add_argument("config", type=Path)
+        if name in {"backtest", "optimize"}:
             command.add_argument("--data", type=Path, required=True)
+        if name == "study":
+            command.add_argument("--data", type=Path, required=True, action="append")
         if name == "trading":
             command.add_argument("--facts", type=Path, required=True)
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--json", action="store_true")
-        if name == "optimize":
+        if name in {"optimize", "study"}:
             command.add_argument("--jobs", type=_jobs)
     return parser

@@ -7,6 +7,7 @@ at the instants asked for, and the newest round trips.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import count
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.research.kernel import Costs
+from services.research.kernel import LOT_SLACK, Costs
 from services.research.rules import Momentum, RuleParams, SmaCross, scale_of, threshold_of
 
 TRADES_MAX = 10_000
@@ -30,7 +31,10 @@ class Bar(NamedTuple):
 
 
 class RoundTrip(msgspec.Struct, frozen=True):
-    """A position from its entry to its exit, in units of the capital."""
+    """A position from its entry to its exit, in units of the capital.
+
+    Prices are those that were paid, with half the spread; ``qty`` is in base units.
+    """
 
     side: int
     entry_s: int
@@ -39,6 +43,7 @@ class RoundTrip(msgspec.Struct, frozen=True):
     exit_price: float
     gross: float
     fees: float
+    qty: float
 
     @property
     def net(self) -> float:
@@ -194,27 +199,47 @@ class BarBacktest:
         self._peak = max(self._peak, self.value)
         self.drawdown = max(self.drawdown, 1 - self.value / self._peak)
 
-    def _enter(self, time_s: int, price: float) -> None:
-        cost = self._cash * self._costs.fee
-        stake = self._cash - cost
-        self._entry = (time_s, price, self._cash, cost)
-        self._held = self._wanted * stake / price
-        self._cash = 0.0 if self._wanted > 0 else 2 * stake
-        self._side = self._wanted
+    def _enter(self, time_s: int, middle: float) -> None:
+        costs, side, equity = self._costs, self._wanted, self._cash
+        price = middle * (1 + side * costs.half_spread)
+        if costs.stake:
+            qty = self._staked_qty(price)
+            worth = qty * price
+            cost = costs.fee * worth
+            self._cash = equity - side * worth - cost
+        else:
+            cost = equity * costs.fee
+            worth = equity - cost
+            qty = worth / price
+            self._cash = 0.0 if side > 0 else 2 * worth
+        if not qty:
+            return
+        self._held, self._side = side * qty, side
+        self._entry = (time_s, price, equity, cost)
         self.fees += cost
-        self.turnover += 1.0
+        self.turnover += worth / equity if costs.stake else 1.0
         self.sides += 1
 
-    def _close(self, time_s: int, price: float) -> None:
+    def _staked_qty(self, price: float) -> float:
+        """Return the base units that the stake buys, down to the lot, per unit of capital."""
+        costs = self._costs
+        if not costs.lot:
+            return costs.stake / price / costs.capital
+        lots = math.floor(costs.stake / (price * costs.lot) * (1 + LOT_SLACK))
+        return lots * costs.lot / costs.capital
+
+    def _close(self, time_s: int, middle: float) -> None:
         entry_s, entry_price, before, paid = self._entry
+        price = middle * (1 - self._side * self._costs.half_spread)
         equity = max(self._cash + self._held * price, 0.0)
         traded = equity if self._costs.rebalanced else abs(self._held) * price
         cost = self._costs.fee * traded
         self.turnover += traded / equity if equity > 0 else 0.0
+        qty = abs(self._held)
         self._cash, self._held = max(equity - cost, 0.0), 0.0
         fees = paid + cost
         gross = self._cash - before + fees
-        trade = RoundTrip(self._side, entry_s, entry_price, time_s, price, gross, fees)
+        trade = RoundTrip(self._side, entry_s, entry_price, time_s, price, gross, fees, qty)
         self.trades.append(trade)
         self.round_trips += 1
         self.winners += trade.net > 0

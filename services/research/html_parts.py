@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from html import escape
 
 from services.research.report_style import STYLE
@@ -37,3 +38,23 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence
         f'<div class="scroll"><table><thead><tr>{cells}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def moment(ts_ns: float) -> str:
+    """Return a time in UTC."""
+    return f"{datetime.fromtimestamp(ts_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def money(value: float | None) -> str:
+    """Return an amount with its sign."""
+    return "not known" if value is None else f"{value:+,.2f}"
+
+
+def amount(value: float) -> str:
+    """Return a short amount for an axis."""
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def basis_points(value: float) -> str:
+    """Return a fraction in basis points."""
+    return f"{value * 1e4:,.3g} bps"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -36,6 +36,11 @@ def versions() -> dict[str, str]:
         "llvmlite": llvmlite.__version__,
         "pyarrow": arrow.__version__,
     }
+
+
+def versions_of(names: Collection[str]) -> dict[str, str]:
+    """Return the versions of some of them."""
+    return {name: version for name, version in versions().items() if name in names}
 
 
 def identify(parts: Mapping[str, Any]) -> str:

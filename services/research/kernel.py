@@ -24,6 +24,8 @@ from shared.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 SUM_MAX = 2**62
+LOT_SLACK = 1e-14
+"""Relative tolerance for rounding: a stake that is worth whole lots exactly buys all of them."""
 FIGURES = (
     "final",
     "drawdown",
@@ -39,10 +41,28 @@ is money, ``turnover`` is what was traded as a multiple of the equity of that mo
 
 
 class Costs(NamedTuple):
-    """What trading costs, and how a short is held."""
+    """What trading costs, how much is traded, and how a short is held.
+
+    Attributes:
+        fee: Share of what a side trades.
+        rebalanced: Whether a short is brought back to the size of equity at every open.
+        half_spread: Share of the price that a buyer pays above it and a seller gets below it.
+        stake: What an entry is worth, in quote units; 0 is all equity.
+        lot: Step of an entry's quantity, in base units; 0 is none. Only with a stake.
+        capital: Quote units that an equity of 1 stands for. Only with a stake.
+    """
 
     fee: float = 0.0
     rebalanced: bool = False
+    half_spread: float = 0.0
+    stake: float = 0.0
+    lot: float = 0.0
+    capital: float = 1.0
+
+    @property
+    def of_a_side(self) -> float:
+        """Share of what a side trades that it costs: the fee, and half the spread."""
+        return self.fee + self.half_spread
 
 
 class Runs(NamedTuple):
@@ -50,7 +70,7 @@ class Runs(NamedTuple):
 
     Attributes:
         equity: At the instants asked for.
-        side: What is held then: 1, 0 or -1.
+        side: What is held then, as a share of equity: 1 is all of it, below 0 a short, 0 nothing.
         trips: Round trips closed by then.
         figures: Named by ``FIGURES``.
     """
@@ -82,8 +102,7 @@ class _Setting(NamedTuple):
     fast: int
     slow: int
     edge: float
-    fee: float
-    rebalanced: bool
+    costs: Costs
 
 
 class _Bars(NamedTuple):
@@ -144,17 +163,50 @@ def _decide(setting: _Setting, side: int, lead: int, lead_before: int, ratio: fl
 
 
 @compiled
-def _close(cash: float, held: float, price: float, setting: _Setting) -> tuple[float, float, float]:
+def staked_qty(price: float, costs: Costs) -> float:
+    """Return the quantity that the stake buys at a price, down to the lot, per unit of capital."""
+    if costs.lot == 0.0:
+        return costs.stake / price / costs.capital
+    lots = np.floor(costs.stake / (price * costs.lot) * (1 + LOT_SLACK))
+    return float(lots) * costs.lot / costs.capital
+
+
+@compiled
+def _enter(
+    cash: float, wanted: int, price: float, costs: Costs
+) -> tuple[float, float, float, float]:
+    """Return cash and holding after an entry, what it cost, and how much of equity was traded."""
+    price *= 1 + wanted * costs.half_spread
+    if costs.stake == 0.0:
+        cost = cash * costs.fee
+        stake = cash - cost
+        return 0.0 if wanted > 0 else 2 * stake, wanted * stake / price, cost, 1.0
+    qty = staked_qty(price, costs)
+    cost = costs.fee * qty * price
+    return cash - wanted * qty * price - cost, wanted * qty, cost, qty * price / cash
+
+
+@compiled
+def _close(cash: float, held: float, price: float, costs: Costs) -> tuple[float, float, float]:
     """Return cash after closing, what it cost, and how much of equity was traded."""
+    price *= 1 - np.sign(held) * costs.half_spread
     equity = max(cash + held * price, 0.0)
-    traded = equity if setting.rebalanced else abs(held) * price
-    cost = setting.fee * traded
+    traded = equity if costs.rebalanced else abs(held) * price
+    cost = costs.fee * traded
     return max(equity - cost, 0.0), cost, traded / equity if equity > 0 else 0.0
 
 
 @compiled
+def _side_of(cash: float, held: float, price: float, costs: Costs) -> float:
+    """Return what a holding is of equity: the share that closing it trades, below 0 if short."""
+    if held == 0.0 or costs.rebalanced:
+        return float(np.sign(held))
+    return held * price / (cash + held * price)
+
+
+@compiled
 def _run(setting: _Setting, bars: _Bars, out: _Out) -> None:
-    count, fee, fast, slow = len(bars.closes), setting.fee, setting.fast, setting.slow
+    count, costs, fast, slow = len(bars.closes), setting.costs, setting.fast, setting.slow
     cash, held, side, wanted = 1.0, 0.0, 0, 0
     sum_fast, sum_slow, lead_before = 0, 0, 0
     sides, round_trips, bars_in, fees, turnover = 0, 0, 0, 0.0, 0.0
@@ -167,24 +219,21 @@ def _run(setting: _Setting, bars: _Bars, out: _Out) -> None:
         price = bars.opens[i]
         if wanted != side:
             if side != 0:
-                cash, cost, traded = _close(cash, held, price, setting)
+                cash, cost, traded = _close(cash, held, price, costs)
                 held, fees, turnover = 0.0, fees + cost, turnover + traded
                 sides, round_trips = sides + 1, round_trips + 1
             if wanted != 0 and cash > 0:
-                cost = cash * fee
-                stake = cash - cost
-                held = wanted * stake / price
-                cash = 0.0 if wanted > 0 else 2 * stake
-                fees, turnover, sides = fees + cost, turnover + 1.0, sides + 1
+                cash, held, cost, traded = _enter(cash, wanted, price, costs)
+                fees, turnover, sides = fees + cost, turnover + traded, sides + (held != 0)
             side = wanted if held != 0 else 0
-        elif setting.rebalanced and side < 0:
+        elif costs.rebalanced and side < 0:
             whole = max(cash + held * price, 0.0)
             held, cash = -whole / price, 2 * whole
         price = bars.closes[i]
         if side != 0:
             bars_in += 1
             if i == count - 1 or cash + held * price <= 0:
-                cash, cost, traded = _close(cash, held, price, setting)
+                cash, cost, traded = _close(cash, held, price, costs)
                 held, side, fees, turnover = 0.0, 0, fees + cost, turnover + traded
                 sides, round_trips = sides + 1, round_trips + 1
         now = cash + held * price
@@ -193,7 +242,8 @@ def _run(setting: _Setting, bars: _Bars, out: _Out) -> None:
         peak = max(peak, value)
         deepest = max(deepest, 1 - value / peak)
         while at < len(bars.instants) and bars.instants[at] == i + 1:
-            out.equity[at], out.side[at], out.trips[at] = value, side, round_trips
+            out.equity[at], out.trips[at] = value, round_trips
+            out.side[at] = _side_of(cash, held, price, costs)
             at += 1
         sum_fast += bars.units[i] - (bars.units[i - fast] if i >= fast else 0)
         sum_slow += bars.units[i] - (bars.units[i - slow] if i >= slow else 0)
@@ -250,8 +300,7 @@ def _run_set(bars: Bars, units: Ints, params: RuleParams, costs: Costs) -> Runs:
         fast=params.fast_bars,
         slow=params.slow_bars,
         edge=threshold_of(params),
-        fee=costs.fee,
-        rebalanced=costs.rebalanced,
+        costs=costs,
     )
     _run(
         setting,

@@ -14,11 +14,15 @@ import numpy as np
 
 from services.research.arrays import Floats, Ints
 from services.research.sharpe import annualised, sharpe
+from shared.errors import ConfigError
+from shared.wording import counted
 
 DAY_S = 86_400
 MONTHS_MIN = 12
 """Fewer complete months give no monthly Sharpe ratio worth the name."""
 DIFFER_SHARE = 0.25
+CELLS_MAX = 10_000_000
+"""Parameter sets times instants of the grid that are in memory."""
 
 
 class Grid(NamedTuple):
@@ -52,14 +56,31 @@ class Headline(NamedTuple):
     why: str
 
 
-def make_grid(begin_s: int, closes_s: Ints, period_s: int) -> Grid:
+def check_cells(sets: int, instants: int) -> None:
+    """Refuse more than memory holds, before any of it is taken.
+
+    Raises:
+        ConfigError: With what would be less.
+    """
+    if sets * instants > CELLS_MAX:
+        raise ConfigError(
+            f"{counted(sets, 'set')} at {instants} instants are over {CELLS_MAX}; try fewer, or "
+            "take returns less often: statistics.period"
+        )
+
+
+def make_grid(begin_s: int, closes_s: Ints, period_s: int, *, sets: int = 1) -> Grid:
     """Return the instants of a grid from the first bar's begin to the last bar's close.
 
     The first instant is the last multiple of the period at or before the begin, so whole days are
     days of UTC; the last one is the first multiple at or after the last close.
+
+    Raises:
+        ConfigError: That many parameter sets at so many instants are too much.
     """
     first = begin_s // period_s * period_s
     last = -(-int(closes_s[-1]) // period_s) * period_s
+    check_cells(sets, (last - first) // period_s + 1)
     times = np.arange(first, last + 1, period_s, dtype=np.int64)
     return Grid(period_s, times, np.searchsorted(closes_s, times, side="right").astype(np.int64))
 

@@ -39,7 +39,8 @@ def prepare(candles: Candles, config: ResearchConfig, sets: Sequence[RuleParams]
     """Lay the grid over the candles.
 
     Raises:
-        ConfigError: The period does not fit the bars, or the data end before the warm-up does.
+        ConfigError: The period does not fit the bars, there are too many instants of it, or the
+            data end before the warm-up does.
     """
     period_s = length_s(config.statistics.period, "statistics.period")
     period_s = max(period_s, candles.bar_s)
@@ -48,7 +49,7 @@ def prepare(candles: Candles, config: ResearchConfig, sets: Sequence[RuleParams]
             f"statistics.period = {config.statistics.period!r} is no multiple of the bars' "
             f"{candles.bar_s} s"
         )
-    grid = make_grid(int(candles.times_s[0]), candles.closes_s, period_s)
+    grid = make_grid(int(candles.times_s[0]), candles.closes_s, period_s, sets=len(sets))
     warm = max(each.slow_bars for each in sets)
     scored = int(np.searchsorted(grid.bars, warm))
     if scored > len(grid.times_s) - 3:

@@ -8,6 +8,7 @@ STYLE = """
 @media (prefers-color-scheme:dark){:root{--back:#12151b;--card:#1b2029;--ink:#e6e9ef;--soft:#98a2b3;
 --rule:#2c3340;--one:#6ea0ff;--two:#f0a94a;--three:#7a8496;--good:#3fbf8f;--bad:#f0736a;
 --warn:#2a2412;--edge:#6b5a22}}
+:root{color-scheme:light dark}
 *{box-sizing:border-box}
 body{margin:0;background:var(--back);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
@@ -23,7 +24,8 @@ margin-top:16px}
 .verdict.bad h2{color:var(--bad)}
 .verdict.good h2{color:var(--good)}
 .warning{background:var(--warn);border-color:var(--edge)}
-.warning ul{margin:8px 0 0;padding-left:20px}
+.warning ul{margin:8px 0 0;padding-left:20px;font-size:14px}
+.warning ul+h2{margin-top:16px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));gap:12px;
 margin-top:16px}
 .tiles div{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:12px 14px;
@@ -34,7 +36,7 @@ display:flex;flex-direction:column}
 table{border-collapse:collapse;width:100%;font-size:13px;font-variant-numeric:tabular-nums}
 th{position:sticky;top:0;background:var(--card);text-align:left;color:var(--soft);font-weight:600}
 th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--rule);white-space:nowrap}
-td:last-child{white-space:normal;overflow-wrap:anywhere}
+td:last-child{white-space:normal;overflow-wrap:anywhere;min-width:5em}
 tr.pass td:nth-child(4){color:var(--good);font-weight:600}
 tr.fail td:nth-child(4){color:var(--bad);font-weight:600}
 svg{display:block;width:100%;height:auto}

@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 
 from services.research.arrays import Floats, Ints
-from services.research.bootstrap import best_of_many
 from services.research.candle_files import Loaded
 from services.research.candles import DAY_S
 from services.research.event_bars import BarBacktest
@@ -27,10 +26,10 @@ from services.research.metrics import (
     returns_of,
     rolling_sharpe,
 )
-from services.research.overfitting import overfitting
 from services.research.prepared import Prepared, holding_returns, prepare, run_both
 from services.research.rules import RuleParams
-from services.research.settings import ResearchConfig, axes_of
+from services.research.search import deflated_of, folds_of, judge_sets, trips_of
+from services.research.settings import CostsConfig, ResearchConfig, axes_of
 from services.research.sharpe import (
     annualised,
     best,
@@ -41,24 +40,31 @@ from services.research.sharpe import (
     sharpes,
 )
 from services.research.trials import Trial, TrialsLedger, Tried, tried
-from services.research.walk_forward import WalkForward, split, walk_forward
+from services.research.walk_forward import split, walk_forward
 from shared.errors import ConfigError
 from shared.wording import counted
 
 ROLLING_DAYS = 90
 CURVE_POINTS_MAX = 10_000
 """Points of each line in a report; figures are of every instant."""
-CELLS_MAX = 10_000_000
-"""Sets times instants of the grid that are in memory."""
 NOT_MODELLED = (
-    "the order book: every fill is whole, at the open of a bar, whatever its size; no spread, no "
-    "slippage and no impact of one's own beyond the fee",
     "latency: the open that fills is the first trade after the close that decided",
     "the path within a bar: drawdown and loss are those at closes",
     "funding, borrowing, margin and liquidation before equity is gone",
-    "tick, lot and least order of a venue",
     "missing bars: what was decided before a hole is filled at the first open after it",
 )
+
+
+def not_modelled(costs: CostsConfig) -> list[str]:
+    """Return what a run leaves out."""
+    spread = "" if costs.spread_bps else "no spread, "
+    lot = "" if costs.lot_base else ", lot"
+    return [
+        "the order book: every fill is whole, at the open of a bar, whatever its size; "
+        f"{spread}no slippage and no impact of one's own beyond what is configured",
+        *NOT_MODELLED,
+        f"tick{lot} and least order of a venue",
+    ]
 
 
 def trial_of(
@@ -71,7 +77,7 @@ def trial_of(
         "read": config.data,
         "rule": config.rule.name,
         "params": values,
-        "costs": config.costs,
+        "costs": config.costs.identity(),
     }
     return Trial(
         id=identify(what),
@@ -99,7 +105,7 @@ def head(
         "versions": versions(),
         "trials": identify({"ids": count.digest_input.decode()}),
     }
-    return {"run_id": identify(parts), **parts, "not_modelled": list(NOT_MODELLED)}
+    return {"run_id": identify(parts), **parts, "not_modelled": not_modelled(config.costs)}
 
 
 def performance(prepared: Prepared, equity: Floats, events: BarBacktest | None) -> dict[str, Any]:
@@ -210,11 +216,6 @@ def optimize(
     """
     TrialsLedger(ledger).read()  # what is wrong with it is told before the work and not after
     prepared = prepare(loaded.candles, config, sets)
-    if len(sets) * len(prepared.grid.times_s) > CELLS_MAX:
-        raise ConfigError(
-            f"{counted(len(sets), 'set')} at {len(prepared.grid.times_s)} instants are over "
-            f"{CELLS_MAX}; try fewer, or take returns less often: statistics.period"
-        )
     begins = prepared.grid.times_s[prepared.scored : -1]
     folds = split(begins, prepared.grid.period_s, config.walk_forward.windows())
     rows: list[Runs] = []
@@ -238,12 +239,13 @@ def optimize(
         runs.side.T[prepared.scored :],
         holding_returns(prepared),
         folds,
-        fee=config.trading_costs().fee,
+        fee=config.trading_costs().of_a_side,
         period_s=prepared.grid.period_s,
     )
-    judged = _judge(config, returns, top, ran, _trips(runs, ran, prepared.scored))
+    trips = trips_of(runs.trips, ran, prepared.scored)
+    judged = judge_sets(config.statistics, returns, top, ran, trips)
     count = tried(TrialsLedger(ledger).add(trials), prepared.grid.period_s)
-    judged |= _deflated(returns[:, top], count)
+    judged |= deflated_of(returns[:, top], count)
     checks = judge(judged, config.gate)
     events = run_both(prepared, sets[top], config)
     equity = runs.equity[top]
@@ -262,55 +264,10 @@ def optimize(
         "trades": msgspec.to_builtins(list(events.trades)),
         "sets": _sets(sets, runs, ratios, prepared.grid.period_s),
         "axes": axes_of(sets),
-        "walk_forward": _folds(ran, sets, begins),
+        "walk_forward": folds_of(ran, sets, begins) | config.walk_forward.gaps_told(),
         "statistics": judged | {"trials": count.trials, "trials_variance": count.variance},
         "gate": [check._asdict() | {"passed": check.passed} for check in checks],
         "passed": passes(checks),
-    }
-
-
-def _trips(runs: Runs, ran: WalkForward, scored: int) -> int:
-    """Count the round trips that the picks closed within their tests."""
-    return sum(
-        int(
-            runs.trips[fold.pick, scored + fold.end + 1]
-            - runs.trips[fold.pick, scored + fold.begin]
-        )
-        for fold in ran.folds
-        if fold.pick is not None
-    )
-
-
-def _judge(
-    config: ResearchConfig, returns: Floats, top: int, ran: WalkForward, trips: int
-) -> dict[str, float | None]:
-    """Return the statistics that need no ledger."""
-    chance = best_of_many(
-        returns, seed=config.statistics.seed, samples=config.statistics.bootstrap_samples
-    )
-    split_up = overfitting(returns, config.statistics.blocks)
-    return {
-        "overfitting_probability": split_up.probability,
-        "overfitting_rank_mean": split_up.rank_mean,
-        "overfitting_splits": float(split_up.splits),
-        "reality_check_p": chance.reality_check,
-        "spa_lower_p": chance.spa_lower,
-        "spa_p": chance.spa,
-        "spa_upper_p": chance.spa_upper,
-        "oos_rank": ran.rank_mean,
-        "oos_to_is": ran.oos_to_is,
-        "oos_over_holding_sharpe": ran.oos_sharpe - ran.holding_sharpe,
-        "round_trips": float(trips),
-        "probabilistic_sharpe": probabilistic_sharpe(shape_of(returns[:, top]), 0.0),
-    }
-
-
-def _deflated(returns: Floats, count: Tried) -> dict[str, float | None]:
-    shape = shape_of(returns)
-    return {
-        "best_sharpe_per_period": shape.sharpe,
-        "expected_best_of_trials": expected_best(count.variance, count.trials),
-        "deflated_sharpe": deflated_sharpe(shape, count.variance, count.trials),
     }
 
 
@@ -318,8 +275,8 @@ def _sets(
     sets: Sequence[RuleParams], runs: Runs, ratios: Floats, period_s: int
 ) -> list[dict[str, Any]]:
     return [
-        msgspec.to_builtins(each)
-        | {
+        {
+            "params": msgspec.to_builtins(each),
             "sharpe": annualised(float(ratio), period_s),
             "total_return": float(runs.figure("final")[at]) - 1,
             "drawdown": float(runs.figure("drawdown")[at]),
@@ -327,31 +284,3 @@ def _sets(
         }
         for at, (each, ratio) in enumerate(zip(sets, ratios, strict=True))
     ]
-
-
-def _folds(ran: WalkForward, sets: Sequence[RuleParams], begins: Any) -> dict[str, Any]:
-    rows = [
-        {
-            "begin_s": int(begins[fold.begin]),
-            "end_s": int(begins[fold.end]),
-            "pick": None if fold.pick is None else msgspec.to_builtins(sets[fold.pick]),
-            "is_sharpe": fold.is_sharpe,
-            "oos_sharpe": fold.oos_sharpe,
-            "oos_return": fold.oos_return,
-            "spread": fold.spread,
-            "rank": fold.rank,
-        }
-        for fold in ran.folds
-    ]
-    return {
-        "folds": rows,
-        "picks": len({fold.pick for fold in ran.folds}),
-        "switches": ran.switches,
-        "switch_cost": ran.switch_cost,
-        "rank_mean": ran.rank_mean,
-        "total_return": float(np.prod(1 + ran.returns) - 1),
-        "sharpe": ran.oos_sharpe,
-        "holding_return": float(np.prod(1 + ran.holding) - 1),
-        "holding_sharpe": ran.holding_sharpe,
-        "oos_to_is": ran.oos_to_is,
-    }

@@ -13,6 +13,12 @@ from typing import NamedTuple
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 860, 62, 14, 12, 24
 POINTS_MAX = 1_500
+CROWDED = 5
+"""More steps than this leave no room beside their bars."""
+CHARACTER = 7
+"""Width of one in a text of a chart, rather more than less."""
+SHORT_S = 900
+"""A shorter chart tells seconds: its ticks would else be the same minute."""
 Value = float | None
 
 
@@ -150,7 +156,7 @@ def signed_percent(value: float) -> str:
 
 
 def waterfall(
-    steps: Sequence[tuple[str, float]],
+    steps: Sequence[tuple[str, Value]],
     texts: tuple[Callable[[float], str], Callable[[float], str]] = (percent, signed_percent),
     *,
     height: int = 220,
@@ -158,32 +164,40 @@ def waterfall(
     """Return steps that add up; the last one is the sum and stands on zero.
 
     Args:
-        steps: Their names and values.
+        steps: Their names and values; one that is not known has no bar and changes nothing.
         texts: Of the axis, and of the values.
         height: Of the picture.
     """
     tops, total = [0.0], 0.0
     for _, value in steps[:-1]:
-        total += value
+        total += value or 0.0
         tops.append(total)
     axis = axis_for([Line("", "", [*tops, steps[-1][1]])], texts[0])
+    is_crowded = len(steps) > CROWDED
+    if is_crowded:  # values stand above their bars
+        axis = axis._replace(high=axis.high + (axis.high - axis.low) * 0.08)
     parts = _frame(axis, height)
     slot = (WIDTH - LEFT - RIGHT) / len(steps)
     for n, (name, value) in enumerate(steps):
         is_last = n == len(steps) - 1
         begin = 0.0 if is_last else tops[n]
-        above, below = sorted((axis.place(begin, height), axis.place(begin + value, height)))
-        style = "total" if is_last else "good" if value >= 0 else "bad"
+        known = value or 0.0
+        above, below = sorted((axis.place(begin, height), axis.place(begin + known, height)))
+        style = "total" if is_last else "good" if known > 0 else "bad" if known else "three"
         x, thick = LEFT + slot * n + slot * 0.25, slot * 0.5
-        # beside its bar, but for the last one, which has no room there
+        # beside its bar, but above it where there is no room
         label = (x + thick + 8, (above + below) / 2 + 4, "")
-        if is_last:
+        if is_last or is_crowded:
             label = (x + thick / 2, above - 5, ' text-anchor="middle"')
+        if value is not None:
+            parts.append(
+                f'<rect class="{style}" x="{x:.1f}" y="{above:.1f}" width="{thick:.1f}" '
+                f'height="{max(below - above, 0.5):.1f}"/>'
+            )
+        told = "not known" if value is None else texts[1](value)
         parts += [
-            f'<rect class="{style}" x="{x:.1f}" y="{above:.1f}" width="{thick:.1f}" '
-            f'height="{max(below - above, 0.5):.1f}"/>',
             f'<text class="value" x="{label[0]:.1f}" y="{label[1]:.1f}"{label[2]}>'
-            f"{escape(texts[1](value))}</text>",
+            f"{escape(told)}</text>",
             f'<text class="tick" x="{x + thick / 2:.1f}" y="{height - 7}" text-anchor="middle">'
             f"{escape(name)}</text>",
         ]
@@ -200,11 +214,14 @@ def heat_map(
     size_x = (WIDTH - LEFT - RIGHT - 40) / len(xs)
     size_y = max(22.0, min(40.0, 360 / len(ys)))
     largest = max((abs(v) for row in cells for v in row if v is not None), default=0.0) or 1.0
-    parts = [f'<text class="tick" x="{LEFT + 40}" y="12">{escape(across)}</text>']
-    parts.append(f'<text class="tick" x="4" y="{34 + size_y / 2:.1f}">{escape(down)}</text>')
-    for n, x in enumerate(xs):
+    names = f"rows: {down}, columns: {across}"  # in a line of their own, however long they are
+    parts = [f'<text class="tick" x="4" y="12">{escape(names)}</text>']
+    widest = max(len(f"{x:g}") for x in xs) + 1
+    for n in range(0, len(xs), max(1, math.ceil(widest * CHARACTER / size_x))):
         at = LEFT + 40 + size_x * (n + 0.5)
-        parts.append(f'<text class="tick" x="{at:.1f}" y="26" text-anchor="middle">{x:g}</text>')
+        parts.append(
+            f'<text class="tick" x="{at:.1f}" y="26" text-anchor="middle">{xs[n]:g}</text>'
+        )
     for m, y in enumerate(ys):
         top = 32 + size_y * m
         parts.append(
@@ -222,10 +239,11 @@ def heat_map(
             parts.append(
                 _cell((left, top, size_x, size_y), style, 0.12 + 0.78 * abs(value) / largest, told)
             )
-            if size_x >= 34:
+            text = f"{value:.2f}"
+            if size_x >= len(text) * CHARACTER:
                 parts.append(
                     f'<text class="value" x="{left + size_x / 2:.1f}" '
-                    f'y="{top + size_y / 2 + 4:.1f}" text-anchor="middle">{value:.2f}</text>'
+                    f'y="{top + size_y / 2 + 4:.1f}" text-anchor="middle">{text}</text>'
                 )
     return _svg(parts, round(38 + size_y * len(ys)))
 
@@ -267,7 +285,9 @@ def _time_ticks(first: int, last: int, height: int) -> list[str]:
         x = LEFT + (WIDTH - LEFT - RIGHT) * n / 5
         anchor = "start" if n == 0 else "end" if n == 5 else "middle"
         when = datetime.fromtimestamp(time_s, UTC)
-        text = f"{when:%Y-%m-%d}" if last - first > 5 * 86_400 else f"{when:%m-%d %H:%M}"
+        length_s = last - first
+        form = "%Y-%m-%d" if length_s > 5 * 86_400 else "%m-%d %H:%M"
+        text = f"{when:{form if length_s > SHORT_S else '%H:%M:%S'}}"
         parts.append(
             f'<text class="tick" x="{x:.1f}" y="{height - 7}" text-anchor="{anchor}">{text}</text>'
         )

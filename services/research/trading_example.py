@@ -31,8 +31,10 @@ taker_fee_bps = 4
 instruments = ["BTC/USDT"]
 taker_fee_bps = 6
 
-[scanner]
-edge_bps_min = 1.0
+[[strategies]]
+id = "cross"
+class = "cross_venue"
+params = { edge_bps_min = 1.0 }
 
 [backtest]
 order_ms = 30
@@ -46,6 +48,18 @@ balances = { USDT = 50_000, BTC = 1 }
 [backtest.venues.beta]
 balances = { USDT = 50_000, BTC = 1 }
 fee_tiers = [[0, 6], [500_000, 5]]
+
+[study.grid]                        # what `arb optimize` tries
+edge_bps_min = [0.5, 2.0, 4.0, 6.0]
+cooldown_ms = [300, 1_000]
+
+[statistics]
+period = "10s"
+trials = "study_trials.jsonl"       # every set ever tried; it only grows
+
+[walk_forward]
+train = "4m"
+test = "1m"
 """
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
 from services.research import svg
-from services.research.html_parts import card, page, table
+from services.research import trading_trips_html as trips
+from services.research.html_parts import amount, basis_points, card, moment, money, page, table
 from services.research.svg import Line
 
 FILLS_SHOWN = 100
@@ -24,7 +24,11 @@ def render(report: Report) -> str:
             _tiles(report),
             _profit(report),
             _drawdown(report),
-            _waterfall(report),
+            trips.waterfall(report),
+            trips.by_quote(report),
+            trips.rolling(report),
+            trips.by_month(report),
+            trips.round_trips(report),
             _by_quote(report),
             _by_strategy(report),
             _not_modelled(report),
@@ -36,14 +40,6 @@ def render(report: Report) -> str:
     )
 
 
-def _when(ts_ns: float) -> str:
-    return f"{datetime.fromtimestamp(ts_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _money(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:+,.2f}"
-
-
 def _head(report: Report) -> str:
     span, files = report["span"], report["data"]
     names = ", ".join(each["file"] for each in files[:4])
@@ -51,13 +47,14 @@ def _head(report: Report) -> str:
     length_s = (span["last_ns"] - span["first_ns"]) / 1e9
     strategies = ", ".join(report["strategies"])
     problems = "".join(f"<li>{escape(each)}</li>" for each in report["result"]["problems"])
-    warned = f'<section class="verdict bad"><h2>Look at this</h2><ul>{problems}</ul></section>'
+    warned = f'<section class="verdict bad"><h2>Problems</h2><ul>{problems}</ul></section>'
     return (
         f"<header><h1>Backtest: {escape(strategies)}</h1>"
-        f"<p>{escape(names + more)}: {_when(span['first_ns'])} to {_when(span['last_ns'])} UTC, "
+        f"<p>{escape(names + more)}: {moment(span['first_ns'])} to {moment(span['last_ns'])} UTC, "
         f"{length_s:,.0f} s, {len(report['config']['venues'])} venues.</p>"
-        f'<p class="note">From {escape(report["from"])}. The engines that trade decided; orders '
-        "were matched against the recorded books.</p></header>" + (warned if problems else "")
+        f'<p class="note">From {escape(report["from"])}. Decided by the engines that trade live; '
+        "orders were matched against the recorded books.</p></header>"
+        + (warned if problems else "")
     )
 
 
@@ -70,21 +67,22 @@ def _tiles(report: Report) -> str:
     tiles = [
         (
             f"net, {quote}",
-            _money(found.get("net")),
-            "unknown" if share is None else f"{share * 1e4:+,.2f} bps of the capital",
+            money(found.get("net")),
+            "not known" if share is None else f"{share * 1e4:+,.2f} bps of the capital",
         ),
-        ("fees", _money(-found.get("fees", 0.0)), "of every fill"),
-        ("funding", _money(found.get("funding", 0.0)), f"{len(report['payments'])} payments"),
+        ("fees", money(-found.get("fees", 0.0)), "of every fill"),
+        ("funding", money(found.get("funding", 0.0)), f"{len(report['payments'])} payments"),
         (
-            "deepest drawdown",
-            "unknown" if fall is None else f"{fall * 1e4:,.2f} bps",
+            "maximum drawdown",
+            "not known" if fall is None else f"{fall * 1e4:,.2f} bps",
             "from the highest equity so far",
         ),
         (
             "Sharpe a year",
-            "too short" if ratio is None else f"{ratio:.2f}",
-            "from days" if ratio is not None else "given from 30 days on",
+            "not known" if ratio is None else f"{ratio:.2f}",
+            _sharpe_note(found),
         ),
+        *_activity(report, found),
         ("opportunities", f"{result['opportunities']:,}", "found by the strategies"),
         (
             "plans",
@@ -100,13 +98,51 @@ def _tiles(report: Report) -> str:
     return f'<div class="tiles">{cells}</div>'
 
 
+def _sharpe_note(found: Mapping[str, Any]) -> str:
+    daily, monthly, why = (found.get(f"sharpe_{name}") for name in ("daily", "monthly", "why"))
+    if daily is None:
+        return why or ""
+    both = f"days {daily:.2f}, months {'not known' if monthly is None else f'{monthly:.2f}'}"
+    return f"{both}: {why}"
+
+
+def _activity(report: Report, found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    trips_told = report["round_trips"]
+    turnover, share = found.get("turnover"), found.get("fee_share_of_gross")
+    in_market = trips_told["in_market"]
+    return [
+        (
+            "round trips",
+            f"{trips_told['closed']:,}",
+            f"{trips_told['sides']:,} sides, {trips_told['open']:,} open at the end",
+        ),
+        (
+            "turnover",
+            "not known" if turnover is None else f"{turnover:,.2f}x",
+            f"{found.get('traded', 0.0):,.0f} {report['headline']} traded",
+        ),
+        (
+            "in the market",
+            "not known" if in_market is None else f"{in_market * 100:,.3g}%",
+            "of the time a round trip was open",
+        ),
+        (
+            "fees / gross profit",
+            "not known" if share is None else f"{share * 100:,.1f}%",
+            "gross: before fees and funding"
+            if share is not None
+            else "no gross profit, or not known",
+        ),
+    ]
+
+
 def _profit(report: Report) -> str:
     lines = report["curves"]
     if len(lines["times_s"]) < 2:
         return ""
     drawn = [Line(f"profit, {report['headline']}", "one", lines["profit"])]
-    chart = svg.line_chart(lines["times_s"], drawn, svg.axis_for(drawn, _amount), height=300)
-    note = "Of all accounts together, what is open at the middle of its book, fees and funding in."
+    chart = svg.line_chart(lines["times_s"], drawn, svg.axis_for(drawn, amount), height=300)
+    note = "Of all accounts together, open positions at mid prices; after fees, with funding."
     return card("Profit", chart, note)
 
 
@@ -117,31 +153,9 @@ def _drawdown(report: Report) -> str:
     if not any(lines["drawdown"]):
         return card("Drawdown", "<p>None: equity never fell.</p>")
     drawn = [Line("drawdown", "down", lines["drawdown"])]
-    axis = svg.axis_for(drawn, _basis_points)
+    axis = svg.axis_for(drawn, basis_points)
     chart = svg.line_chart(lines["times_s"], drawn, axis, height=170, area="down-area")
     return card("Drawdown", chart, "Of equity, from its highest so far, the capital included.")
-
-
-def _basis_points(value: float) -> str:
-    return f"{value * 1e4:,.3g} bps"
-
-
-def _waterfall(report: Report) -> str:
-    found = report["performance"].get(report["headline"], {})
-    if found.get("net") is None:
-        return ""
-    steps = [
-        ("gross", found["gross"]),
-        ("fees", -found["fees"]),
-        ("funding", found["funding"]),
-        ("net", found["net"]),
-    ]
-    drawn = svg.waterfall(steps, (_amount, _money))
-    return card("Gross, fees, funding, net", drawn, f"In {report['headline']}.")
-
-
-def _amount(value: float) -> str:
-    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def _by_quote(report: Report) -> str:
@@ -150,16 +164,16 @@ def _by_quote(report: Report) -> str:
             quote,
             f"{each['capital']:,.2f}",
             *(
-                _money(each[name])
+                money(each[name])
                 for name in ("net", "gross", "realized", "unrealized", "closing_cost")
             ),
         )
         for quote, each in report["performance"].items()
     ]
     note = (
-        "Net and gross are of the accounts, at middles. Realized and unrealized are of our own "
-        "ledger, what is open at the prices that would close it; closing costs are the fees and "
-        "the depth that closing it would take."
+        "Net and gross are of the accounts, at mid prices. Realized and unrealized are of our own "
+        "ledger, open positions at the prices that would close them; closing cost is the fees and "
+        "the depth that closing them would take."
     )
     header = ("quote", "capital", "net", "gross", "realized", "unrealized", "closing cost")
     return card("By quote asset", table(header, rows), note)
@@ -170,10 +184,10 @@ def _by_strategy(report: Report) -> str:
         (
             name,
             quote,
-            _money(each["realized"]),
-            _money(each["unrealized"]),
-            _money(-each["fees"]),
-            _money(each["funding"]),
+            money(each["realized"]),
+            money(each["unrealized"]),
+            money(-each["fees"]),
+            money(each["funding"]),
         )
         for name, earned in report["result"]["pnl_by_strategy"].items()
         for quote, each in earned.items()
@@ -199,14 +213,14 @@ def _fills(report: Report) -> str:
         return card("Fills", "<p>None: nothing was traded.</p>")
     rows = [
         (
-            _when(each["ts_ns"]),
+            moment(each["ts_ns"]),
             each["strategy"],
             each["venue"],
             each["instrument"],
             each["side"],
             f"{each['qty']:,.8g}",
             f"{each['price']:,.8g}",
-            "unknown" if each["fee"] is None else f"{each['fee']:,.6g} {each['fee_asset']}",
+            "not known" if each["fee"] is None else f"{each['fee']:,.6g} {each['fee_asset']}",
         )
         for each in shown
     ]
@@ -218,17 +232,17 @@ def _fills(report: Report) -> str:
 def _venue_events(report: Report) -> str:
     rows = [
         (
-            _when(each["ts_ns"]),
+            moment(each["ts_ns"]),
             each["venue"],
             each["instrument"],
             "funding, " + ("settled" if each["is_settled"] else "last predicted rate"),
             f"{each['qty']:,.8g}",
-            _money(each["amount"]),
+            money(each["amount"]),
         )
         for each in report["payments"]
     ] + [
         (
-            _when(each["ts_ns"]),
+            moment(each["ts_ns"]),
             each["venue"],
             each["instrument"],
             "liquidation",
@@ -244,8 +258,12 @@ def _venue_events(report: Report) -> str:
 
 
 def _not_modelled(report: Report) -> str:
-    items = "".join(f"<li>{escape(text)}</li>" for text in report["not_modelled"])
-    return f'<section class="warning"><h2>What was not modelled</h2><ul>{items}</ul></section>'
+    lists = {"assumed": "What was assumed", "not_modelled": "What was not modelled"}
+    parts = []
+    for name, title in lists.items():
+        items = "".join(f"<li>{escape(text)}</li>" for text in report[name])
+        parts.append(f"<h2>{title}</h2><ul>{items}</ul>")
+    return f'<section class="warning">{"".join(parts)}</section>'
 
 
 def _identity(report: Report) -> str:

@@ -3,7 +3,7 @@
 Windows are cut in time and not in rows. Every parameter set runs once over all the data, so it is
 warm wherever a window begins, and its warm-up is scored nowhere. Training ends ``purge`` before its
 test, as long as a position may be held; for ``embargo`` after each test nothing is trained on.
-Changing from one set to another costs what the change of position costs.
+Changing from one set to another costs what the change of position costs: the fee of each side.
 """
 
 from __future__ import annotations
@@ -98,6 +98,11 @@ def split(begins_s: Ints, period_s: int, windows: Windows) -> list[Fold]:
             f"walk-forward: train, test and step must each be at least one period of {period_s} s, "
             "and purge and embargo not below 0"
         )
+    if windows.train_s < 2 * period_s:
+        raise ConfigError(
+            f"walk-forward: train must be at least two periods of {period_s} s: a Sharpe ratio of "
+            "one return is none"
+        )
     if step_s < windows.test_s:
         raise ConfigError("walk-forward: a step shorter than the test scores periods twice")
     if windows.purge_s > windows.train_s - 2 * period_s:
@@ -134,34 +139,36 @@ def walk_forward(
     holding: Floats,
     folds: Sequence[Fold],
     *,
-    fee: float,
-    period_s: int,
+    fee: float | Floats,
+    period_s: float,
 ) -> WalkForward:
     """Pick the best set of each training window and score it on the test that follows.
 
     Args:
         returns: Of every set, one column each, per period.
-        sides: What every set holds when a period begins, of the same shape.
+        sides: What every set holds when a period begins, in equities: one number for each period
+            and set, or one for each market, signed.
         holding: Returns of holding, per period.
         folds: Which periods to train and test on.
-        fee: Of each side of a switch, as a share.
-        period_s: Length of a period.
+        fee: Of each side of a switch, as a share; one number, or one for each market.
+        period_s: Length of a period; ratios are given for a year.
     """
     parts: list[Floats] = []
     picked: list[Picked] = []
-    held, before, switches, paid = 0.0, None, 0, 0.0
+    out, before, switches, paid = np.zeros_like(sides[0, 0]), None, 0, 0.0
+    held = out
     for fold in folds:
         train, test = returns[fold.train], returns[fold.test]
         pick = best(train) if len(train) > 1 else None
         scored = test[:, pick].copy() if pick is not None else np.zeros(len(test))
-        side = float(sides[fold.test[0], pick]) if pick is not None else 0.0
+        side = sides[fold.test[0], pick] if pick is not None else out
         if pick != before or before is None:
-            cost = 1 - (1 - fee) ** abs(side - held)
+            cost = float(1 - np.prod((1 - fee) ** np.abs(side - held)))
             scored[0] -= cost * (1 + scored[0])
             switches += bool(picked)
             paid += cost
         last = fold.test[-1] + 1
-        held = float(sides[last, pick]) if pick is not None and last < len(sides) else 0.0
+        held = sides[last, pick] if pick is not None and last < len(sides) else out
         before = pick
         parts.append(scored)
         picked.append(_fold(fold, train, test, (pick, scored), period_s))
@@ -184,7 +191,7 @@ def walk_forward(
 
 
 def _fold(
-    fold: Fold, train: Floats, test: Floats, chosen: tuple[int | None, Floats], period_s: int
+    fold: Fold, train: Floats, test: Floats, chosen: tuple[int | None, Floats], period_s: float
 ) -> Picked:
     pick, scored = chosen
     year = annualised(1.0, period_s)

@@ -25,7 +25,10 @@ from rich.table import Table
 
 from tests.support import ROOT
 
-BENCHMARKS = ("decode", "bus_hop", "cycles", "bars", "backtest", "tick_to_order", "naked_exposure")
+BENCHMARKS = (
+    *("decode", "bus_hop", "cycles", "bars", "backtest"),
+    *("tick_to_order", "order_to_wire", "naked_exposure"),
+)
 TIMEOUT_S = 600
 ENVIRONMENTS = {
     "decode": ((ROOT / ".bench-venv", ("cryptofeed",)),),
@@ -51,6 +54,7 @@ GOALS: dict[str, tuple[str, float, str]] = {
     "backtest.times_real": ("x", 500.0, "at least"),
     "backtest.ratio_two_engines": ("x", 0.6, "at least"),
     "tick_to_order.latency_us.tick_to_order.p50": ("us", 1_000.0, "at most"),
+    "order_to_wire.gateway.binance.ccxt_ms": ("ms", 1.0, "at most"),
     "naked_exposure.p99": ("ms", 250.0, "at most"),
     "naked_exposure.left_uneven": ("plans", 0.0, "at most"),
 }

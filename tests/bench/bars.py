@@ -5,8 +5,9 @@
 All run the same crossing of averages over 10 and 30 bars, 10 bps a side, decided at the close and
 filled at the next open, which is the same price here. CPU time counts, the best round of each is
 taken. The others live in environments of their own (``ENVIRONMENTS``); without them their ratios
-are missing. NautilusTrader trades one coin a time, so its money is compared with that of our round
-trips as well.
+are missing. ``events`` is the loop over bars of research; ``lab`` are the engines that trade, on
+the same bars. NautilusTrader trades one coin a time, so its money is compared with that of our
+round trips as well.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from typing import Any
 import numba
 import numpy as np
 
+from services.lab.backtest_terms import BacktestConfig
 from services.research.event_bars import Bar, RoundTrip, run_bars
 from services.research.kernel import Bars, Costs, run_all
-from services.research.rules import SmaCross
+from services.research.rules import Momentum, SmaCross
+from tests.sim.test_backtest_kernel import BEGIN_S, Candle, Case, by_the_lab, stored
 from tests.support import ROOT
 
 ROUNDS = 5
@@ -36,6 +39,8 @@ ENVIRONMENTS = {
     "backtrader": ROOT / ".bench-venv-bars",
     "nautilus": ROOT / ".bench-venv-nautilus",  # it and vectorbt want different libraries
 }
+LAB_BARS = 2_000
+"""For the engines that trade, which do far more with each."""
 EVENT_BARS = 100_000
 """For engines that take a bar at a time: the slowest of them needs seconds for these."""
 
@@ -160,6 +165,30 @@ def measure_events(count: int) -> dict[str, Any]:
     return found
 
 
+def measure_lab(events: dict[str, Any]) -> dict[str, Any]:
+    """Measure the engines that trade, on the first of the same bars, with the built-in momentum.
+
+    They are order book, scanner, risk, executor and accounts on one heap, with latencies and
+    timers: not the loop over bars that ``measure_events`` measures, nor what the others do.
+    """
+    opens, closes = prices(LAB_BARS)
+    pairs = zip(opens.tolist(), closes.tolist(), strict=True)
+    candles = [
+        Candle(BEGIN_S + 60 * n, first, max(first, last), min(first, last), last)
+        for n, (first, last) in enumerate(pairs)
+    ]
+    case = Case(Momentum(FAST, SLOW, 10.0), 1e4 * FEE, 2.0, terms=BacktestConfig())
+    with tempfile.TemporaryDirectory() as folder:
+        store = stored(Path(folder), candles, case.bar_s)
+        runs = []
+        best = min(seconds(lambda: runs.append(by_the_lab(store, case)[0])) for _ in range(2))
+    found = {"bars_per_s": round(LAB_BARS / best), "fills": runs[-1].fill_count}
+    for name in ("backtrader", "nautilus"):
+        if theirs := events.get(f"{name}_bars_per_s"):
+            found[f"share_of_{name}"] = round(LAB_BARS / best / theirs, 4)
+    return found
+
+
 def coin_net(trade: RoundTrip) -> float:
     """Return what the round trip made with one coin, after fees, in quote units."""
     fees = (trade.entry_price + trade.exit_price) * FEE
@@ -185,7 +214,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON only")
     parser.add_argument("--bars", type=int, default=1_000_000)
     args = parser.parse_args()
-    found = {"kernel": measure_kernel(args.bars), "events": measure_events(EVENT_BARS)}
+    events = measure_events(EVENT_BARS)
+    found = {"kernel": measure_kernel(args.bars), "events": events, "lab": measure_lab(events)}
     if args.json:
         print(json.dumps(found))
         return

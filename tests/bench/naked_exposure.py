@@ -10,7 +10,7 @@ the venues' own fills, stamped by one clock in milliseconds, the time counts fro
 that leaves the two sides apart to the fill that makes them even again. What a plan evens by going
 back (an unwind) counts as well; a plan that stays uneven is counted apart, and should not be.
 ``by_orders`` divides the times by how many orders it took to even the plan out: an order that finds
-no price is followed by a pause of 100 ms before the next one, then of 200 ms, ... (``plans.py``).
+no price is followed by a pause of 50 ms before the next one, then of 100 ms, ... (``plans.py``).
 
 ``leases_lost`` tells why the executor began anew. One that ends is started again at once, as a
 supervisor does after its pause; ``restarts`` tells why it ended, after what time it was ready

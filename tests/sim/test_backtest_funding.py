@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from services.lab.command import main as lab
 from services.research.trading import report_of
 from shared.store.manifest import folder_of
 from shared.store.parquet import Made, write_table
+from tests.sim.test_backtest_kernel import made_up
 from tests.sim.test_backtest_tables import traded
 
 BEGIN_NS = 1_672_531_200_000_000_000
@@ -44,6 +46,67 @@ hold_hours_max = 1.0
 basis_credit_bps_max = 60.0
 guard_ms = 1000
 """
+
+
+MOMENTUM = """
+[venues.beta]
+instruments = ["BTC/USDT:USDT"]
+taker_fee_bps = 5
+
+[[strategies]]
+id = "trend"
+class = "momentum"
+directional_notional_max = 10_000
+directional_equity = 100_000
+
+[strategies.params]
+interval_s = 60
+fast_bars = 3
+slow_bars = 8
+"""
+
+
+@pytest.mark.parametrize(
+    ("minutes", "told_hours", "is_known"),
+    [(50, 0, True), (60, 0, False), (60, 1, False), (70, 1, False), (60, 2, True), (70, 2, True)],
+    ids=["no hour", "no rates", "rate of the begin", "later", "all", "all, and later"],
+)
+def test_a_settlement_of_which_the_data_tell_no_rate_is_one_clear_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    minutes: int,
+    told_hours: int,
+    is_known: bool,
+) -> None:
+    """A position is held at the full hour, when venues that announce nothing may settle."""
+    store, config, out = tmp_path / "store", tmp_path / "bt.toml", tmp_path / "facts.json"
+    write_bars(store, minutes, told_hours)
+    config.write_text(MOMENTUM)
+    code = lab(["backtest", f"--facts={out}", str(config), str(store)])
+    result, told = json.loads(out.read_text())["result"], capsys.readouterr().err
+    assert result["fills"] > 0
+    if is_known:
+        assert (code, result["problems"], told) == (0, [], "")
+        return
+    assert code == 1
+    assert told.count("\n") == 1
+    assert "beta BTC/USDT:USDT was held at a full hour or a settlement of which" in told
+    assert result["pnl"]["USDT"]["certainty"] == "unknown"
+
+
+def write_bars(store: Path, minutes: int, told_hours: int) -> None:
+    """Minutes of the perpetual, and the settled rates of the first full hours."""
+    minute_ns, venue = 60 * SECOND_NS, PERP[0]
+    bars = [
+        (each.time_s * SECOND_NS, minute_ns, *each[1:], 5.0, None, None, 4, False, True)
+        for each in made_up(3, minutes, 60)
+    ]
+    hours = [BEGIN_NS + count * 3_600 * SECOND_NS for count in range(told_hours)]
+    rates = [(at, at, at, RATE, MARK, None, 3_600 * SECOND_NS, None, None, True) for at in hours]
+    for table, rows, made in (("bar", bars, Made(step_ns=minute_ns)), ("funding", rates, Made())):
+        if rows:
+            folder = folder_of(store, table, venue=venue, instrument=PERP[1], date="2023-01-01")
+            write_table(folder / "x.parquet", table, rows, made)
 
 
 def write_depth(store: Path, venue: str, instrument: str, middle: float) -> None:
@@ -111,6 +174,26 @@ def test_our_ledger_books_the_funding_that_the_accounts_are_paid(
     split = performance["gross"] - performance["fees"] + performance["funding"]
     assert split == pytest.approx(performance["net"], abs=1e-9)
     assert performance["net"] == pytest.approx(found["curve"]["profits"]["USDT"][-1], abs=1e-9)
+    check_split(found, expected)
+
+
+def check_split(found: dict[str, Any], funding: float) -> None:
+    """Best prices are 0.5 from the middle, on both books, and hold more than is taken."""
+    split = found["split"]["USDT"]
+    held = -found["payments"][0]["qty"]
+    known = {name: Decimal(each) for name, each in split.items() if isinstance(each, str)}
+    assert float(known["spread"]) == pytest.approx(-held * (0.5 + 0.5))
+    assert (known["latency_drift"], known["slippage"], known["conversion"]) == (0, 0, 0)
+    assert known["at_middles"] == 0, "neither middle moved"
+    assert float(known["funding"]) == pytest.approx(funding, abs=1e-9)
+    net = known.pop("net")
+    assert sum(known.values()) == net
+    assert (split["fills"], split["no_decision"], split["no_book"]) == (found["fill_count"], 0, 0)
+    (trip,) = found["round_trips"]["trips"]
+    assert (trip["strategy"], trip["kind"], trip["closed_ns"]) == ("carry", "round", None)
+    assert trip["funding"]["USDT"] == pytest.approx(funding, abs=1e-9)
+    assert trip["fees"]["USDT"] == found["accounts"]["USDT"]["fees"]
+    assert found["round_trips"]["in_market"] > 0.9
 
 
 CLAIM_INSTANT_PROFIT = ("cross_venue", "triangular", "conversion")
@@ -167,4 +250,4 @@ def test_who_opens_at_any_basis_there_states_a_loss(recorded: Path, tmp_path: Pa
     assert earned["realized"] + earned["unrealized"] < 0
     assert earned["certainties"]["funding"] == earned["certainty"] == "unknown"
     (problem,) = found["result"]["problems"]
-    assert "no funding rates of BTC/USDT:USDT are received" in problem
+    assert "binanceusdm BTC/USDT:USDT was held at a full hour or a settlement" in problem

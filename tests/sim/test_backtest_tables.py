@@ -18,9 +18,12 @@ from services.lab.backtest import Backtest, configured
 from services.lab.backtest_terms import BacktestConfig
 from services.lab.command import main as lab
 from services.lab.recorded import survey
-from services.lab.tables import tables_of
-from shared.config_sections import Config
+from services.lab.tables import Tables, tables_of
+from shared.config_sections import Config, same_books
+from shared.store.manifest import folder_of
 from shared.store.parquet import Made, write_table
+from shared.venues.registry import EVERY
+from tests.decision_builders import SPOT, make_rules
 from tests.sim.test_backtest import files
 
 BEGIN_NS = 1_672_531_200_000_000_000
@@ -60,8 +63,15 @@ def test_a_store_is_played_as_its_recordings_and_its_depth_nearly_so(tmp_path: P
     assert any("less exact than raw recordings" in each for each in depth["not_modelled"])
 
 
-def bars(folder: Path, venues: list[str], *, without: int = -1, minutes: int = 90) -> Path:
-    """Two venues' minutes, 100 bps apart from the 30th to the 32nd."""
+def bars(
+    folder: Path,
+    venues: list[str],
+    *,
+    without: int = -1,
+    minutes: int = 90,
+    step_ns: int = MINUTE_NS,
+) -> Path:
+    """Two venues' minutes, or longer bars, 100 bps apart from the 30th to the 32nd."""
     store = folder / "store"
     for number, venue in enumerate(venues):
         rows = []
@@ -70,12 +80,12 @@ def bars(folder: Path, venues: list[str], *, without: int = -1, minutes: int = 9
             apart = 1.01 if number and 30 <= n < 33 else 1.0
             first, last = round(first * apart, 2), round(last * apart, 2)
             high, low = max(first, last) + 1, min(first, last) - 1
-            row = (BEGIN_NS + n * MINUTE_NS, MINUTE_NS, first, high, low, last, 5.0)
+            row = (BEGIN_NS + n * step_ns, step_ns, first, high, low, last, 5.0)
             if n != without:
                 rows.append((*row, None, None, 4, False, True))
         file = store / "bar" / f"venue={venue}" / "instrument=BTC%2FUSDT" / "date=2023-01-01"
         file.mkdir(parents=True)
-        write_table(file / "x.parquet", "bar", rows, Made(step_ns=MINUTE_NS))
+        write_table(file / "x.parquet", "bar", rows, Made(step_ns=step_ns))
     return store
 
 
@@ -98,6 +108,54 @@ def test_bars_are_traded_at_their_prices_and_say_that_they_are_bars(
     assert any("much less exact" in each for each in found["not_modelled"])
     again = traded([tmp_path / "store"], tmp_path, "[backtest]\nspread_bps = 4\n")
     assert again == found
+
+
+def test_long_bars_keep_their_books(tmp_path: Path, venues: list[str]) -> None:
+    """Books of bars of an hour were forgotten within the first one, and nothing was traded."""
+    store = bars(tmp_path, venues, minutes=40, step_ns=60 * MINUTE_NS)
+    found = traded([store], tmp_path, "[backtest]\nspread_bps = 4\n")
+    assert found["result"]["plans"]["outcomes"]["FILLED"] >= 3
+    hours = {(fill["ts_ns"] - BEGIN_NS) // (60 * MINUTE_NS) for fill in found["fills"]}
+    assert hours <= {30, 31, 32}
+
+
+BASIS = """\
+[venues.alpha]
+instruments = ["BTC/USDT", "BTC/USDT:USDT"]
+taker_fee_bps = 2
+
+[[strategies]]
+id = "basis"
+class = "spot_perp_basis"
+
+[strategies.params]
+spot_fee_bps = 2.0
+perp_fee_bps = 2.0
+held_hours_max = 0.15
+book_age_ms_max = 60_000
+
+[backtest.venues.alpha]
+balances = { USDT = 1_000_000 }
+"""
+
+
+def test_a_round_whose_time_is_up_between_bars_is_closed_there(tmp_path: Path) -> None:
+    """Its strategy decided on a book of the last bar, and the executor had no younger one yet."""
+    store = tmp_path / "store"
+    for instrument in ("BTC/USDT", "BTC/USDT:USDT"):
+        rows = []
+        for n in range(50):
+            first = 20_200.0 if ":" in instrument and n >= 5 else 20_000.0
+            row = (BEGIN_NS + n * MINUTE_NS, MINUTE_NS, first, first + 1, first - 1, first, 5.0)
+            rows.append((*row, None, None, 4, False, True))
+        file = folder_of(store, "bar", venue="alpha", instrument=instrument, date="2023-01-01")
+        write_table(file / "x.parquet", "bar", rows, Made(step_ns=MINUTE_NS))
+    found = traded([store], tmp_path, BASIS)
+    outcomes = found["result"]["plans"]["outcomes"]
+    assert set(outcomes) == {"FILLED"}
+    opened, closed = (each["ts_ns"] - BEGIN_NS for each in found["plans"][:2])
+    assert opened // MINUTE_NS == 5
+    assert closed // MINUTE_NS == 14, "nine minutes later"
 
 
 def test_memory_does_not_grow_with_the_bars(tmp_path: Path, venues: list[str]) -> None:
@@ -218,3 +276,10 @@ def test_imported_books_are_traded_and_say_that_they_are_less_exact(
     seconds = {(fill["ts_ns"] - BEGIN_NS) // 1_000_000_000 for fill in found["fills"]}
     assert seconds <= {10, 11}
     assert any("less exact than raw recordings" in each for each in found["not_modelled"])
+
+
+def test_venues_that_nobody_can_connect_to_are_not_one_venue() -> None:
+    rules = {(name, SPOT): make_rules(name) for name in ("alpha", "beta")}
+    config = configured(Config(), Tables("depth", [], rules=rules), "here")
+    assert {each.adapter for each in config.venues.values()} <= set(EVERY)
+    assert same_books(config.venues) == {}

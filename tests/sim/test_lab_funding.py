@@ -11,7 +11,7 @@ import pytest
 
 from services.executor.engine import ExecutorEngine
 from services.executor.funding import FundingPayments, payment_key
-from services.lab.chaos import Chaos
+from services.lab.bus_troubles import BusTroubles
 from services.lab.ledger_checker import funding_is_booked
 from services.lab.simulate import run_seed
 from services.lab.world import World
@@ -67,14 +67,14 @@ def book_again_what_is_told_again(patch: pytest.MonkeyPatch) -> None:
 def _repeat_payments(patch: pytest.MonkeyPatch) -> None:
     """Let the bus repeat payments whenever it would repeat anything: they are few among fills."""
 
-    def repeat(self: Chaos) -> None:
+    def repeat(self: BusTroubles) -> None:
         world = self._world
         recent = world.server.stream(EXEC_EVENT.key()).payloads[-REPEATED_OF:]
         for payload in [each for each in recent if b'"funding_paid"' in each]:
             world.server.add(EXEC_EVENT.key(), payload)
         world.notify(EXEC_EVENT.consumers)
 
-    patch.setattr(Chaos, "_repeat_entry", repeat)
+    patch.setattr(BusTroubles, "_repeat_entry", repeat)
 
 
 def book_what_the_bus_repeats(patch: pytest.MonkeyPatch) -> None:

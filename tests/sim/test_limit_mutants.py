@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from services.executor import answers
+from services.executor import answers, standdown
 from services.executor.order_record import OrderRecord
 from services.executor.standdown import StandDown
-from services.lab import chaos, market, variety
+from services.lab import chaos, drawn_limits, market, variety
 from services.lab.kinds import Kind, kind_of
 from services.lab.simulate import run_seed
-from services.risk import judgement
-from shared.config_sections import AssetLimits
+from services.lab.world import World
+from services.risk import judgement, margin_limits
+from shared.config_limits import AssetLimits
 from shared.domain.rounding import exact
 from shared.engine import Step
 from shared.messages.execution import OrderStatus
@@ -51,6 +52,10 @@ def per_asset(name: str) -> Callable[[dict[str, float]], dict[str, Any]]:
     }
 
 
+SMALL = Decimal("0.0008")
+"""Of the usual collateral: about 4,000 of the money, two rounds' worth."""
+NET = {"net_notional_max": Decimal(2_000)}
+
 PROMISES = (
     Promise("maintenance", "maintenance", {"MAINTENANCE_CHANCE": 1.0}),
     Promise("clock_skew", "clock_skew", {"SKEW_CHANCE": 1.0}),
@@ -65,6 +70,38 @@ PROMISES = (
         "inventory",
         "inventory_band",
         {"INVENTORY_CHANCE": 1.0, "INVENTORY_BAND": Decimal(1_000), "SKEWS_BPS": (Decimal(2),)},
+    ),
+    Promise("daily_loss", "daily_loss", risk=lambda prices: {"daily_loss_max": Decimal(20)}),
+    Promise("rolling_loss", "rolling_loss", risk=lambda prices: {"rolling_loss_max": Decimal(20)}),
+    Promise("drawdown", "drawdown", risk=lambda prices: {"drawdown_max": Decimal(20)}),
+    Promise("losing_streak", "losing_streak", risk=lambda prices: {"losses_in_row_max": 1}),
+    Promise("net_notional", "net_notional", risk=lambda prices: NET),
+    Promise("open_orders", "open_orders_max", risk=lambda prices: {"open_orders_max": 1}),
+    Promise(
+        "strategy_notional",
+        "strategy_notional",
+        {"STRATEGY_CHANCE": 1.0, "STRATEGY_MAX": (Decimal(1_500),)},
+    ),
+    Promise(
+        "leverage",
+        "leverage",
+        {"MARGIN_CHANCE": 1.0, "COLLATERAL_SHARE": SMALL},
+        risk=lambda prices: {"leverage_max": 0.3},
+        kind=Kind.CARRY,
+    ),
+    Promise(
+        "liquidation",
+        "liquidation",
+        {"MARGIN_CHANCE": 1.0, "COLLATERAL_SHARE": SMALL},
+        risk=lambda prices: {"liquidation_bps_min": 25_000.0},
+        kind=Kind.CARRY,
+    ),
+    Promise(
+        "liquidation",
+        "liquidation",
+        {"MARGIN_CHANCE": 1.0, "COLLATERAL_SHARE": SMALL / 40},
+        risk=lambda prices: {"liquidation_bps_min": 8_000.0},
+        kind=Kind.INVERSE,
     ),
     Promise("depeg", "depeg", risk=lambda prices: {"depeg_bps_max": 20.0}, kind=Kind.CONVERSION),
 )
@@ -81,7 +118,9 @@ def draw_it(patch: pytest.MonkeyPatch, promise: Promise) -> None:
     patch.setattr(variety, "_limits_of", lambda seed, prices: promise.risk(prices))
     patch.setattr(variety, "LIMIT_CHANCE", 0.0)
     for name, chance in promise.chances.items():
-        patch.setattr(variety, name, chance)
+        for module in (variety, drawn_limits):
+            if hasattr(module, name):
+                patch.setattr(module, name, chance)
     patch.setattr(market, "DEPEG_CHANCE", 1.0)
     patch.setattr(market, "DEPEG_LASTS_NS", (9_000_000_000, 12_000_000_000))
 
@@ -105,6 +144,23 @@ def test_a_limit_that_is_not_kept_is_caught(promise: Promise, monkeypatch) -> No
     drop_the_rule(monkeypatch, promise.rule)
     for seed in islice(worlds_of(promise.kind), WORLDS_MAX):
         if promise.checker in {violation.checker for violation in run_seed(seed).violations}:
+            return
+    pytest.fail(f"{WORLDS_MAX} worlds let it pass")
+
+
+@pytest.mark.timeout(400)
+def test_a_maintenance_margin_that_is_left_out_is_caught(monkeypatch) -> None:
+    """Risk lets positions come so near that the least margin must have been used up."""
+    limits = {"liquidation_bps_min": 1.0, "maintenance_margin_bps": Decimal(9_900)}
+    chances = {"MARGIN_CHANCE": 1.0, "COLLATERAL_SHARE": SMALL / 4}
+    draw_it(monkeypatch, Promise("", "", chances, risk=lambda prices: limits))
+    away_bps = margin_limits._away_bps
+    monkeypatch.setattr(
+        margin_limits, "_away_bps", lambda backed, maintenance: away_bps(backed, Decimal(0))
+    )
+    drop_the_rule(monkeypatch, "balances")
+    for seed in islice(worlds_of(Kind.CARRY), WORLDS_MAX):
+        if "liquidation" in {violation.checker for violation in run_seed(seed).violations}:
             return
     pytest.fail(f"{WORLDS_MAX} worlds let it pass")
 
@@ -164,3 +220,43 @@ def test_a_weak_venue_gets_no_leg(monkeypatch) -> None:
         outcome = run_seed(seed)
         assert not outcome.violations, outcome.story
     assert falls, "no venue stood down for its answers"
+
+
+@pytest.fixture
+def costly_venues(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests fail half the time, at a loss that soon is as much as one plan may lose.
+
+    Nothing else goes wrong: what a process has forgotten is not judged.
+    """
+    monkeypatch.setattr(standdown, "REFUSALS_MAX", 1_000)
+    monkeypatch.setattr(chaos, "BAD_WEATHERS", ({"not_sent": 0.5},))
+    monkeypatch.setattr(chaos, "WEATHER_LASTS_NS", (7_000_000_000, 9_000_000_000))
+    for never in ("KILL_NS", "BUS_NS", "OPERATOR_NS"):
+        monkeypatch.setattr(chaos, never, (10**12, 10**12 + 1))
+    monkeypatch.setattr(chaos, "EFFECTS_BETWEEN_CRASHES", 1e9)
+    monkeypatch.setattr(chaos, "PAUSED_WORLDS", 0.0)
+    monkeypatch.setattr(variety, "_limits_of", lambda seed, prices: {"loss_cap_bps": Decimal(20)})
+    monkeypatch.setattr(variety, "LIMIT_CHANCE", 0.0)
+
+
+@pytest.mark.usefixtures("costly_venues")
+@pytest.mark.timeout(400)
+def test_a_venue_that_costs_too_much_and_gets_orders_is_caught(monkeypatch) -> None:
+    """The executor counts refusals, and not what they cost."""
+    monkeypatch.setattr(StandDown, "plan_ended", lambda *args: None)
+    for seed in islice(count(1), WORLDS_MAX):
+        if "failure_costs" in {violation.checker for violation in run_seed(seed).violations}:
+            return
+    pytest.fail(f"{WORLDS_MAX} worlds let it pass")
+
+
+@pytest.mark.usefixtures("costly_venues")
+@pytest.mark.timeout(400)
+def test_a_venue_that_costs_too_much_gets_no_leg() -> None:
+    judged = 0
+    for seed in islice(count(1), UNBROKEN_WORLDS + 2):
+        world = World(seed)
+        outcome = run_seed(seed, world)
+        assert not outcome.violations, outcome.story
+        judged += world.checkers.costs.judged
+    assert judged, "no venue cost that much"

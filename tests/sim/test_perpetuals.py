@@ -13,6 +13,7 @@ from services.lab.kinds import Kind, kind_of
 from services.lab.listings import PERPETUALS
 from services.lab.positions import at_cost, has_derivatives, key_of, position_of
 from services.lab.simulate import run_seed
+from services.lab.switches import Switches
 from services.lab.variety import perpetual_of
 from services.lab.world import START_NS, World
 from services.scanner.engine import StrategyHost
@@ -101,6 +102,7 @@ def test_a_venue_may_tell_positions_of_a_while_ago() -> None:
         lambda *args: None,
         paid=lambda asked: (),
         follow=lambda action, deliver: None,
+        switches=Switches(1, kernel, {VENUE: exchange}, print),
     )
 
     def ask() -> dict[str, Decimal]:

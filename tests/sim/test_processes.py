@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-
-import pytest
+from typing import TYPE_CHECKING
 
 from services.lab import processes
 from services.lab.simulate import run_seed
@@ -16,6 +15,9 @@ from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.messages.base import Message
 from shared.messages.market import InstrumentInfo
 from shared.services import CORE_SERVICES, SERVICES, Instances, ServiceSpec, StreamInput
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Listener:

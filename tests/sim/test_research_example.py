@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from decimal import Decimal
 from pathlib import Path
+
+import pytest
 
 from services.research.trading import report_of
 from services.research.trading_example import CONFIG, write_books
@@ -19,6 +22,17 @@ def test_the_example_trades_loses_now_and_then_and_makes_a_page(tmp_path: Path) 
     assert found["source"] == "depth"
     assert found["fill_count"] > 10
     assert found["result"]["problems"] == []
+    trips, split = found["round_trips"], found["split"]["USDT"]
+    filled = found["result"]["plans"]["outcomes"]
+    assert trips["closed"] == sum(n for name, n in filled.items() if name != "UNFILLED")
+    assert (trips["open"], trips["sides"]) == (0, found["result"]["orders"]["filled"])
+    profit = sum(each["profit"]["USDT"] for each in trips["trips"])
+    assert profit == pytest.approx(found["result"]["pnl"]["USDT"]["realized"], abs=1e-6)
+    parts = {name: Decimal(each) for name, each in split.items() if isinstance(each, str)}
+    net = parts.pop("net")
+    assert sum(parts.values()) == net
+    assert parts["spread"] < 0, "each order pays half a spread"
+    assert float(parts["spread"]) == pytest.approx(-found["traded"]["USDT"] * 0.25e-4, rel=0.01)
     report = report_of(found)
     paid = report["performance"]["USDT"]
     assert paid["fees"] > 0

@@ -123,7 +123,17 @@ def test_jobs_that_are_none_are_one_line(jobs: str) -> None:
     assert err.splitlines() == [f"arb: --jobs {jobs!r}: give a number of processes, 1 to 256"]
 
 
-@pytest.mark.parametrize("wrong", [("--nope",), ("extra",), ("--seeds", "-3..1"), ("--seeds",)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--nope",),
+        ("extra",),
+        ("--seeds", "-3..1"),
+        ("--seeds",),
+        ("--strategies", "some"),
+        ("--strategies", "all", "--wire", "binance"),
+    ],
+)
 def test_a_wrong_command_line_is_one_line(wrong: tuple[str, ...]) -> None:
     done = arb(*wrong)
     out, err = done.communicate()
@@ -141,7 +151,8 @@ def test_the_json_is_as_documented_and_jobs_change_nothing() -> None:
     ]
     assert " ".join(reports[0]) == (
         "seeds steps crashes faults plans fills violations hash virtual_s wall_s worlds "
-        "plans_by_strategy rounds_opened rounds_closed rounds_ended_by_risk indications"
+        "crashes_by_service plans_by_strategy fills_by_strategy rounds_opened rounds_closed "
+        "rounds_ended_by_risk rounds_closed_after_crash indications"
     )
     assert reports[0]["hash"] == reports[1]["hash"]
 
@@ -185,7 +196,8 @@ def test_an_error_in_a_world_is_told_as_a_violation_of_its_seed(
         whole(self, *arguments, **named)
 
     monkeypatch.setattr(MarketModel, "move", breaks)
-    assert simulate(Namespace(seeds="7..8", jobs="1", wire="", trace=None, json=True)) == 1
+    given = Namespace(strategies="drawn", wire="", trace=None)
+    assert simulate(Namespace(seeds="7..8", jobs="1", json=True, **vars(given))) == 1
     out, err = capsys.readouterr()
     (violation,) = json.loads(out)["violations"]
     assert (violation["seed"], violation["checker"]) == (7, "no_error")

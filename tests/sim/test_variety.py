@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count, islice
+from typing import Any
 
 import pytest
 
 from services.lab import strategies
 from services.lab.kinds import HELD, PRINTED, Kind, kind_of
 from services.lab.life import Life
-from services.lab.simulate import run_seed, summary
+from services.lab.simulate import Outcome, run_seed, summary
 from services.lab.strategies import strategies_of
 from services.lab.world import World
 from shared.messages.base import Message
 from shared.messages.execution import ApprovedPlan
 from shared.messages.rounds import Intent
+from shared.services import CORE_SERVICES
 from shared.strategy_files import built_ins
 
 SEEDS = range(1, 25)
@@ -58,7 +60,7 @@ def test_worlds_trade_enough_to_be_hit_in_the_middle_of_it() -> None:
 
 
 CARRIES_MAX = 30
-TRADED_WITHIN = 160
+TRADED_WITHIN = 200
 """Within so many seeds every built-in strategy has traded, or found something to say."""
 
 
@@ -72,8 +74,63 @@ def test_every_built_in_strategy_really_trades_or_indicates() -> None:
     assert report["rounds_opened"].get("funding_carry", 0) > 0
     for name in ("momentum", "spot_perp_basis"):
         assert report["rounds_closed"].get(name, 0) > 0, name
-    assert report["rounds_ended_by_risk"].keys() == {"STOP", "TIME"}
-    assert set(report["worlds"]) == {kind.value for kind in Kind}
+    assert set(report["worlds"]) == {kind.value for kind in Kind} - {Kind.ALL.value}
+
+
+TRENDS_MAX = 60
+
+
+@pytest.mark.timeout(400)
+def test_risk_ends_rounds_that_hit_their_stop_or_their_time() -> None:
+    """Most rounds end by what their strategy sees, so several worlds are looked at."""
+    ended: set[str] = set()
+    for seed in islice((seed for seed in count(1) if kind_of(seed) is Kind.TREND), TRENDS_MAX):
+        report = summary([run_seed(seed)], 0.0)
+        assert report["violations"] == []
+        ended |= report["rounds_ended_by_risk"].keys()
+        if ended == {"STOP", "TIME"}:
+            return
+    pytest.fail(f"{TRENDS_MAX} worlds ended rounds by {sorted(ended)} only")
+
+
+ALL_SEEDS = range(1, 101)
+
+
+@pytest.mark.timeout(600)
+def test_every_strategy_trades_beside_all_others_and_rounds_live_through_crashes() -> None:
+    """A carry is opened in few of these worlds, so they are run until all was seen."""
+    outcomes: list[Outcome] = []
+    missing: set[str] = set()
+    for seed in ALL_SEEDS:
+        outcomes.append(run_seed(seed, World(seed, Kind.ALL)))
+        report = summary(outcomes, 0.0)
+        assert report["violations"] == []
+        missing = missing_in(report)
+        if not missing:
+            break
+    assert not missing
+    assert report["worlds"] == {"all": len(outcomes)}
+    assert set(report["plans_by_strategy"]) == set(built_ins()) - {"lead_lag"}
+
+
+def missing_in(report: Mapping[str, Any]) -> set[str]:
+    """Return what has not happened yet, of what must be seen of every strategy."""
+    traded = set(built_ins()) - {"lead_lag"}
+    holding = {"funding_carry", "momentum", "spot_perp_basis"}
+    wanted = {
+        "fills_by_strategy": traded,
+        "indications": {"lead_lag"},
+        "rounds_opened": holding,
+        "rounds_closed_after_crash": {row.name for row in CORE_SERVICES},
+    }
+    return {f"{key} {name}" for key, names in wanted.items() for name in names - set(report[key])}
+
+
+@pytest.mark.parametrize("seed", range(1, 30))
+def test_a_world_for_all_feeds_every_strategy(seed: int) -> None:
+    chosen = {each.id: each for each in World(seed, Kind.ALL).config.strategies}
+    assert chosen.keys() == set(built_ins())
+    assert chosen["market_making"].legs == "maker-taker"
 
 
 @pytest.mark.timeout(400)
