@@ -1,0 +1,1 @@
+"""Notifier: tells people over Telegram, Slack, Discord, webhooks and email what is wrong."""

@@ -1,0 +1,1 @@
+"""Messages to people: what each provider is sent, and how it gets there."""
