@@ -1,0 +1,1 @@
+"""`arb chart`: a price or a net edge in a sliding window."""

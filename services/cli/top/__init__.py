@@ -1,0 +1,1 @@
+"""`arb top`: the running system on a terminal, screen by screen."""
