@@ -1,0 +1,1 @@
+"""`arb doctor`: whether a set-up is right: configuration, files, Redis, clocks, machine."""

@@ -1,0 +1,1 @@
+"""`arb init`: a first configuration, on paper, from a few answers."""
