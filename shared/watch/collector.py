@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared import histogram
 from shared.domain.accounting import Books
@@ -54,6 +54,14 @@ UNSETTLED = (
 """Statuses that are not final for an immediate-or-cancel order."""
 
 
+class OrderNews(NamedTuple):
+    """What was heard last of an order; ``is_taken``: its venue has named its own id of it."""
+
+    status: OrderStatus
+    venue: str
+    is_taken: bool
+
+
 class Collector:
     """Everything that the streams of decisions show."""
 
@@ -63,7 +71,7 @@ class Collector:
         self.denied: Counter[str] = Counter()
         self.plans: Remembered[ApprovedPlan] = Remembered()
         self.plans_done: Remembered[PlanDone] = Remembered()
-        self.orders: Remembered[OrderStatus] = Remembered()
+        self.orders: Remembered[OrderNews] = Remembered()
         self.fills: Remembered[Fill] = Remembered()
         self.fills_unowned = 0
         self._on_record = OrdersOnRecord()
@@ -136,7 +144,7 @@ class Collector:
 
     def order_counts(self) -> dict[str, int]:
         """Return orders by how they ended; ``unknown``: all that have not provably ended."""
-        by_status = Counter(self.orders.items.values())
+        by_status = Counter(news.status for news in self.orders.items.values())
         return {
             "submitted": len(self.orders),
             "filled": by_status[OrderStatus.FILLED],
@@ -217,7 +225,8 @@ class Collector:
         if self._on_record.refuses(message):
             return
         self._on_record.announce(message)
-        self.orders.put(message.client_order_id, message.status)
+        news = OrderNews(message.status, message.venue, bool(message.venue_order_id))
+        self.orders.put(message.client_order_id, news)
 
     def _on_fill(self, message: Fill) -> None:
         """Count a fill once; where it comes again because its fee is known now, add the fee.
@@ -280,7 +289,7 @@ class Collector:
     def _on_balances(self, message: BalanceReport) -> None:
         first = self.balances_first.setdefault(message.venue, {})
         for asset, balance in message.balances.items():
-            first.setdefault(asset, balance.free + balance.used)
+            first.setdefault(asset, balance.settled)
         self.balances[message.venue] = message
 
     def _on_status(self, message: VenueStatus) -> None:

@@ -24,9 +24,9 @@ from shared.codec import FIELD, decode, encode, salvage
 from shared.config_sections import BusConfig
 from shared.errors import ArbError, BusUnavailable, CodecError, ConfigError
 from shared.messages.base import Message
-from shared.streams import ALL, BY_NAME, CTL_COMMAND, Delivery, StreamSpec
+from shared.streams import ALL, CTL_COMMAND, Delivery, StreamSpec
 from shared.watch.pages import Page, page_of
-from shared.watch.reply_codes import code_of
+from shared.watch.reply_codes import code_of, replies_of
 
 SHARDS_MAX = 64
 POSITIONS = POSITION_KEY
@@ -50,11 +50,15 @@ class StreamItem:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which Redis to talk to; ``setting`` and ``remedy`` say in errors where it was given."""
+    """Which Redis to talk to; ``setting`` and ``remedy`` say in errors where it was given.
+
+    ``login``: as of ``Endpoint``.
+    """
 
     bus: BusConfig
     setting: str = "--redis"
     remedy: str = "start it, or name another with --redis URL"
+    login: str = ""
 
 
 class Link:
@@ -149,10 +153,10 @@ class Link:
                 items.extend(self._decode(spec, key, entry_id.decode(), fields))
         return items
 
-    async def whole(self, spec: StreamSpec) -> AsyncIterator[StreamItem]:
-        """Yield all messages that a stream holds now, oldest first."""
+    async def whole(self, spec: StreamSpec, since_id: str = "0") -> AsyncIterator[StreamItem]:
+        """Yield all messages that a stream holds now, after ``since_id``, oldest first."""
         for key in await self.keys(spec):
-            after, last = {key: (spec, "0")}, await self.last_id(key)
+            after, last = {key: (spec, since_id)}, await self.last_id(key)
             while _order_of(after[key][1]) < _order_of(last):
                 for item in await self.read(after):
                     yield item
@@ -187,12 +191,7 @@ class Link:
 
     async def positions(self) -> dict[str, str]:
         """Return how far every consumer has come: ``service:instance:stream key`` -> entry id."""
-        found: Any = await self._ask(self._redis.hgetall(POSITIONS))
-        # Somebody else's Redis may hold anything there: what is no text is shown, not tripped over.
-        return {
-            key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
-            for key, value in found.items()
-        }
+        return _texts(await self._ask(self._redis.hgetall(POSITIONS)))
 
     async def ends_and_positions(
         self, keys: Sequence[str]
@@ -207,12 +206,20 @@ class Link:
             key: entries[0][0].decode() if entries else "0-0"
             for key, entries in zip(keys, newest, strict=True)
         }
-        return ends, {name.decode(): value.decode() for name, value in found.items()}
+        return ends, _texts(found)
 
-    async def measured(
-        self, keys: Sequence[str]
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-        """Return what Redis says of each stream, unless it is none, and all positions."""
+    async def first_after(self, places: Sequence[tuple[str, str]]) -> tuple[list[str | None], int]:
+        """Return the first id after each position ("": none; None: no stream), and the time, ms."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for key, position in places:
+            pipeline.xrange(key, f"({position}", count=1)
+        pipeline.time()
+        *found, (seconds, microseconds) = await self._ask(replies_of(pipeline))
+        ids = [None if rows is None else rows[0][0].decode() if rows else "" for rows in found]
+        return ids, seconds * 1_000 + microseconds // 1_000
+
+    async def measured(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return what Redis says of each stream, unless it is none."""
         pipeline = self._redis.pipeline(transaction=False)
         for key in keys:
             pipeline.xinfo_stream(key)
@@ -222,8 +229,7 @@ class Link:
         for info in told.values():
             if isinstance(info, RedisError) and code_of(info) != "WRONGTYPE":
                 raise self._failure(info) from info
-        streams = {key: info for key, info in told.items() if not isinstance(info, RedisError)}
-        return streams, await self.positions()
+        return {key: info for key, info in told.items() if not isinstance(info, RedisError)}
 
     async def wrong_types(self) -> dict[str, str]:
         """Return the keys of a wrong type, each with its type as text."""
@@ -275,11 +281,9 @@ class Link:
         host, port = info.get("master_host"), info.get("master_port")
         return f" of {host}:{port}; give that address instead" if host else ""
 
-    async def server_version(self) -> str:
-        """Return the server's name and version."""
-        info = await self._ask(self._redis.info("server"))
-        name = str(info.get("server_name", "redis"))
-        return f"{name} {info.get(f'{name}_version', info.get('redis_version', '?'))}"
+    async def info(self, section: str) -> dict[str, Any]:
+        """Return what the server says of itself in a section of INFO."""
+        return dict(await self._ask(self._redis.info(section)))
 
     def _decode(
         self, spec: StreamSpec, key: str, entry_id: str, fields: Any
@@ -309,6 +313,14 @@ class Link:
         return BusUnavailable(f"lost Redis at {self.where}: {error}")
 
 
+def _texts(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    # Somebody else's Redis may hold anything there: what is no text is shown, not tripped over.
+    return {
+        name.decode("utf-8", "replace"): value.decode("utf-8", "replace")
+        for name, value in fields.items()
+    }
+
+
 def _told(info: Any, size: Any) -> dict[str, Any] | RedisError:
     """Return a stream's state with its ``bytes``, nothing of one that does not exist."""
     if isinstance(info, RedisError):
@@ -335,7 +347,7 @@ async def open_link(target: Target | str) -> AsyncIterator[Link]:
     """
     if isinstance(target, str):
         target = Target(BusConfig(url=target), "the run's own Redis", "its log says why")
-    endpoint = Endpoint(target.bus, target.setting)
+    endpoint = Endpoint(target.bus, target.setting, login=target.login)
     pool = ConnectionPool(
         endpoint.connection_class,
         **endpoint.arguments,
@@ -382,15 +394,3 @@ async def _handshake(redis: Redis, where: str, remedy: str) -> None:
             raise BusUnavailable(f"{meaning} ({where}): {error}") from error
         why = str(error).rstrip(".")
         raise BusUnavailable(f"cannot reach Redis at {where}: {why}; {remedy}") from error
-
-
-def find_stream(name: str) -> StreamSpec:
-    """Return a stream by its name.
-
-    Raises:
-        ConfigError: No such stream; the text lists the existing ones.
-    """
-    spec = BY_NAME.get(name)
-    if spec is None:
-        raise ConfigError(f"no stream {name!r}; there are: {', '.join(BY_NAME)}")
-    return spec

@@ -38,7 +38,8 @@ BEATS_BACK = 200
 class CommandResult:
     """What became of a command.
 
-    ``is_kept`` tells whether Redis still held it when we looked last; ``sent`` how often it was
+    ``is_kept`` tells whether Redis still held it when we looked last, ``is_redis_heard`` whether it
+    answered when it was asked last; ``sent`` how often it was
     sent, more than once where Redis' data fell back behind it. ``dead`` are those who would carry
     it out and are not heard, and for how many seconds (``None``: never); ``sentinel`` is what the
     sentinel said that it did about it, ``sentinel_acts`` whether it lives and may act.
@@ -52,6 +53,7 @@ class CommandResult:
     exposure: dict[str, Decimal] | None = None
     positions: dict[str, Decimal] = field(default_factory=dict)
     is_kept: bool = True
+    is_redis_heard: bool = True
     sent: int = 1
     dead: dict[str, float | None] = field(default_factory=dict)
     sentinel: str = ""
@@ -71,21 +73,27 @@ def new_command(kind: CommandKind, reason: str, operator: str = "") -> Command:
 
 
 async def command(
-    link: Link, kind: CommandKind, reason: str, *, within_s: float | None = None
+    link: Link,
+    kind: CommandKind,
+    reason: str,
+    *,
+    within_s: float | None = None,
+    operator: str = "",
 ) -> CommandResult:
     """Publish the command (it is durable: a service that is down obeys when it is back) and wait.
 
     ``confirmed`` is true when risk names the command as taken and is in the state asked for; for
     FLATTEN also when nothing is in flight, no exposure is left and no derivative is held (a net
     exposure of zero may well be two open positions). Redis may fall back behind the command while
-    it waits for risk, by a fail-over to an older copy: then it is said again.
+    it waits for risk, by a fail-over to an older copy: then it is said again. ``operator`` says who
+    gives it, where that is not this process's user.
 
     Raises:
         BusUnavailable: It could not be sent.
         ConfigError: It must be signed and this user has no key; a HALT is sent all the same.
     """
     keys = signing_keys(kind)
-    sent = new_command(kind, reason)
+    sent = new_command(kind, reason, operator)
     after: dict[str, tuple[StreamSpec, str]] = {
         spec.key(): (spec, await link.last_id(spec.key()))
         for spec in (RISK_EVENT, EXEC_EVENT, ALERT)
@@ -102,10 +110,11 @@ async def command(
         try:
             for heard in await link.read(after, BLOCK_MS):
                 watch.on_message(heard.message)
+            watch.answer.is_redis_heard = True
             if not watch.done():
                 entry_id = await _keep(link, watch, entry_id, keys)
         except BusUnavailable as error:  # a fail-over: the next try may find the new primary
-            watch.answer.reason = str(error)
+            watch.answer.reason, watch.answer.is_redis_heard = str(error), False
             await asyncio.sleep(BLOCK_MS / 1_000)
     if not watch.answer.confirmed:
         with suppress(BusUnavailable):
@@ -190,7 +199,9 @@ class _Watch:
         if self._sent.kind is CommandKind.RESUME:
             return None
         if self._sent.kind is CommandKind.FLATTEN:
-            return new_command(CommandKind.HALT, f"{self._sent.command_id} was lost")
+            return new_command(
+                CommandKind.HALT, f"{self._sent.command_id} was lost", self._sent.operator
+            )
         return self._sent
 
     def is_over(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis.exceptions import (
     AskError,
     BusyLoadingError,
@@ -35,3 +37,16 @@ def code_of(error: BaseException) -> str:
         if isinstance(error, kind):
             return code
     return str(error).partition(" ")[0] if isinstance(error, ResponseError) else ""
+
+
+async def replies_of(pipeline: Any) -> list[Any]:
+    """Return a pipeline's replies; ``None`` for a key of another type than was asked for.
+
+    Raises:
+        RedisError: Redis refuses something else.
+    """
+    replies = await pipeline.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, RedisError) and code_of(reply) != "WRONGTYPE":
+            raise reply
+    return [None if isinstance(reply, RedisError) else reply for reply in replies]

@@ -37,7 +37,7 @@ class Ending:
 def value_as_reported(collector: Collector, closing: Closing) -> None:
     """Take the accounts' changes and positions from what the executor reported of them."""
     reported = {
-        venue: {asset: each.free + each.used for asset, each in report.balances.items()}
+        venue: {asset: each.settled for asset, each in report.balances.items()}
         for venue, report in collector.balances.items()
     }
     closing.changes = balance_changes(collector.balances_first, reported)

@@ -1,7 +1,8 @@
 """Compare our ledger with what the simulated venues themselves hold. Pure.
 
 Fills are compared one by one: order, side, price and quantity (a venue may name a trade differently
-on its different interfaces); balances by what they changed since the run began.
+on its different interfaces); orders by their names, both ways; balances by what they changed since
+the run began.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import msgspec
 from shared.domain.accounting import ZERO, Books
 from shared.domain.executions import execution_of
 from shared.domain.quantities import is_inverse
+from shared.messages.balances import Balance
 from shared.messages.base import Side
-from shared.messages.execution import Balance, Fill
+from shared.messages.execution import Fill
 from shared.watch.collector import Collector
 from shared.watch.money import Balances, VenuePosition, balance_changes, perpetuals
 
 DIFFERENCES_SHOWN = 10
+ORDERS_TOLD_MAX = 10_000
+"""The newest orders that a simulated venue tells."""
 
 
 class VenueFill(msgspec.Struct, frozen=True):
@@ -32,6 +36,15 @@ class VenueFill(msgspec.Struct, frozen=True):
     client_order_id: str
     side: Side
     price: Decimal
+    qty: Decimal
+
+
+class VenueOrder(msgspec.Struct, frozen=True):
+    """One order that the venue has taken, whatever became of it."""
+
+    client_order_id: str
+    instrument: str
+    side: Side
     qty: Decimal
 
 
@@ -45,7 +58,8 @@ class VenueFunding(msgspec.Struct, frozen=True):
 
 class Account(msgspec.Struct, frozen=True):
     """One venue's account; ``position_costs`` are what its positions cost in quote units,
-    ``funding`` what fundings paid in all, by asset, ``fundings`` the newest of them.
+    ``funding`` what fundings paid in all, by asset, ``fundings`` the newest of them. ``orders`` are
+    the newest; ``None`` where they are not told.
     """
 
     balances: dict[str, Balance]
@@ -55,6 +69,7 @@ class Account(msgspec.Struct, frozen=True):
     position_costs: dict[str, Decimal] = {}
     funding: dict[str, Decimal] = {}
     fundings: list[VenueFunding] = []
+    orders: list[VenueOrder] | None = None
 
 
 @dataclass(slots=True)
@@ -99,6 +114,7 @@ def compare(
     for venue, account in after.items():
         comparison.open_orders += len(account.open_orders)
         _compare_fills(comparison, venue, ours[venue], account)
+        _compare_orders(comparison, venue, collector, before.get(venue), account)
         books = Books()
         for fill in _in_their_order(ours[venue], account.fills):
             books.trade(execution_of(fill))
@@ -119,6 +135,35 @@ def _compare_fills(
         comparison.differ(f"{venue} has {count} fill(s) that we do not know: {' '.join(fill)}")
     for fill, count in sorted((mine - theirs).items()):
         comparison.differ(f"{venue} does not know {count} fill(s) of ours: {' '.join(fill)}")
+
+
+def _compare_orders(
+    comparison: VenueComparison,
+    venue: str,
+    collector: Collector,
+    before: Account | None,
+    after: Account,
+) -> None:
+    """Compare orders that the venue has taken since the run began with those on record.
+
+    A venue tells its newest only, and the record forgets its oldest: where either has happened the
+    other way round is not asked. An order that fills is found by its fills either way.
+    """
+    if after.orders is None:
+        return
+    told = () if before is None else before.orders or ()
+    earlier = {each.client_order_id for each in told}
+    theirs = {each.client_order_id: each for each in after.orders}
+    if not collector.orders.forgotten:
+        for name in sorted(theirs.keys() - earlier - collector.orders.items.keys()):
+            order = theirs[name]
+            what = f"{name or 'unnamed'} {order.side} {order.qty.normalize():f} {order.instrument}"
+            comparison.differ(f"{venue} has an order that we do not know: {what}")
+    if len(after.orders) >= ORDERS_TOLD_MAX:
+        return
+    for name, news in sorted(collector.orders.items.items()):
+        if news.venue == venue and news.is_taken and name not in theirs:
+            comparison.differ(f"{venue} does not know an order of ours: {name}")
 
 
 def _compare_funding(

@@ -1,0 +1,1 @@
+"""Why it does not trade: what the streams of a window say, turned into an answer. Pure."""
