@@ -48,13 +48,15 @@ check: lint types imports test #-- what CI runs, without containers
 bench: $(READY) #-- measure decode, bus and the whole path against the alternatives: table and JSON
 	@$(BIN)/python -m tests.bench
 
-research: $(READY) #-- a parameter search and a backtest on made-up data, with reports to open (OUT=DIR)
+research: $(READY) #-- parameter searches and a backtest on made-up data, with reports to open (OUT=DIR)
 	@$(BIN)/python -m services.research example --out $(or $(OUT),.arb/research)
 	@$(BIN)/arb backtest $(or $(OUT),.arb/research)/arb.toml --data $(or $(OUT),.arb/research)/market \
 		--out $(or $(OUT),.arb/research)/backtest
+	@$(BIN)/arb optimize $(or $(OUT),.arb/research)/arb.toml --data $(or $(OUT),.arb/research)/market \
+		--out $(or $(OUT),.arb/research)/study
 
-sim: $(READY) #-- the whole system simulated, crashes and faults included (SEED=7 or SEEDS=1..100)
-	@$(BIN)/arb sim --seeds $(or $(SEEDS),$(SEED))
+sim: $(READY) #-- the whole system simulated, crashes and faults included (SEED=7 or SEEDS=1..100, STRATEGIES=all)
+	@$(BIN)/arb sim --seeds $(or $(SEEDS),$(SEED)) --strategies $(or $(STRATEGIES),drawn)
 
 chaos: $(READY) #-- random faults on the stack in containers, and whether the books agree after them (FAULTS=30 SEED=7 REDIS=single)
 	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),30) --seed $(SEED) --redis $(or $(REDIS),sentinel)

@@ -47,8 +47,10 @@ GROUP = (
 LOOK = "+xinfo|groups +exists +type +get +hgetall +hmget +memory|usage"
 HOLD = "+xlen +xtrim +memory|usage"
 """What holds a LATEST stream to its bytes: whoever writes it, whatever others write there."""
-MEASURE = "+exists +xinfo|stream +memory|usage"
-"""How long and large a stream is; XINFO shows its first and last entry as well."""
+MEASURE = "+exists +xinfo|stream +memory|usage +xrange"
+"""How long and large a stream is, and since when its oldest unhandled entry waits: for that XRANGE
+reads one entry (XINFO shows the first and the last as well).
+"""
 LEASE = "+eval +time +get +set +del +watch"
 MEMBERS = "+eval +time +zadd +zrem +zrange +zremrangebyscore"
 

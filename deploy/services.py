@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploy import acl
 from shared.bus.keys import variable_of
+from shared.config_dashboard import DashboardConfig
 from shared.config_sections import ExporterConfig
 from shared.services import ALL_SERVICES, USUAL_SERVICES, Network, ServiceSpec
 from shared.streams import keys_of
@@ -26,14 +27,33 @@ SIMULATION = "venuesim:8090"
 NETWORKS = {
     Network.NONE: "network_mode: none",
     Network.VENUES: "networks: [outside]",
+    Network.CHANNELS: "networks: [outside]",
     Network.SCRAPERS: "networks: [scrapers]",
 }
-METRICS_PORT = ExporterConfig().port
+PORTS = {
+    "exporter": ("ARB_METRICS_PORT", ExporterConfig().port),
+    "dashboard": ("ARB_DASHBOARD_PORT", DashboardConfig().port),
+}
+"""Where who is reached listens: the variable that sets the host's port, and the port."""
+LISTENS = {
+    # The container's own loopback cannot be published.
+    "exporter": ['ARB_EXPORTER_HOST: "0.0.0.0"'],
+    "dashboard": [
+        'ARB_DASHBOARD_HOST: "0.0.0.0"',
+        'ARB_DASHBOARD_BEHIND_PROXY: "yes"',
+        'ARB_DASHBOARD_ALLOWED_HOSTS: "127.0.0.1:{port} localhost:{port}"',
+    ],
+}
 COMMAND = "python -m deploy.services"
 FILES = "/var/lib/arbstream"
 """Where a container finds the files that its service keeps."""
-PROFILES = {"recorder": "record"}
+PROFILES = {"recorder": "record", "notifier": "notify"}
 """The profile of compose that brings along a service which runs on request."""
+
+
+def directory_variable(service: str) -> str:
+    """Return the variable that says where the files of a service are."""
+    return f"ARB_{service.upper()}_DIR"
 
 
 def compose_service(spec: ServiceSpec) -> list[str]:
@@ -43,12 +63,14 @@ def compose_service(spec: ServiceSpec) -> list[str]:
     environment = "credentials" if spec.holds_secrets else "environment"
     mounts = "config:/run/arb/config:ro, redis-socket:/run/redis:ro"
     keys = [f"{variable_of(name)}_FILE: /run/arb/secret/{name}_key" for name in keys_of(spec.name)]
-    if is_scraped:  # the container's own loopback cannot be published
-        keys.append('ARB_EXPORTER_HOST: "0.0.0.0"')
+    keys += _listens(spec.name) if is_scraped else []
     own = ", ".join([f"ARB_REDIS_USERNAME: {spec.name}", *keys])
     if spec.keeps_files:
         mounts = f"{mounts}, files-{spec.name}:{FILES}"
-        own = f"{own}, ARB_{spec.name.upper()}_DIR: {FILES}"
+        own = f"{own}, {directory_variable(spec.name)}: {FILES}"
+    if spec.reads_files_of:
+        mounts = f"{mounts}, files-{spec.reads_files_of}:{FILES}:ro"
+        own = f"{own}, {directory_variable(spec.reads_files_of)}: {FILES}"
     return [
         f"  {spec.name}:",
         "    <<: *service",
@@ -56,15 +78,23 @@ def compose_service(spec: ServiceSpec) -> list[str]:
         f"    command: [services.{spec.name}]",
         *(["    depends_on:", "      <<: *needs", *needs] if needs else []),
         f"    {NETWORKS[spec.network]}",
-        *(
-            [f'    ports: ["127.0.0.1:${{ARB_METRICS_PORT:-{METRICS_PORT}}}:{METRICS_PORT}"]']
-            if is_scraped
-            else []
-        ),
+        *([_published(spec.name)] if is_scraped else []),
         f"    environment: {{<<: *{environment}, {own}}}",
         f"    volumes: [{mounts}, secret-{spec.name}:/run/arb/secret:ro]",
         "",
     ]
+
+
+def _published(service: str) -> str:
+    """Return the line that publishes a service's port on this machine's loopback."""
+    variable, port = PORTS[service]
+    return f'    ports: ["127.0.0.1:${{{variable}:-{port}}}:{port}"]'
+
+
+def _listens(service: str) -> list[str]:
+    """Return what makes a service listen where its port is published."""
+    variable, port = PORTS[service]
+    return [line.replace("{port}", f"${{{variable}:-{port}}}") for line in LISTENS[service]]
 
 
 def failover_service(spec: ServiceSpec) -> str:
@@ -160,7 +190,20 @@ def files_drop_in(spec: ServiceSpec) -> str:
         f"# From shared/services.py by {COMMAND}\n"
         "# A place of its own that it may write to: /var/lib/arbstream-NAME.\n"
         f"[Service]\nStateDirectory=arbstream-{spec.name}\n"
-        f"Environment=ARB_{spec.name.upper()}_DIR=/var/lib/arbstream-{spec.name}\n"
+        f"Environment={directory_variable(spec.name)}=/var/lib/arbstream-{spec.name}\n"
+    )
+
+
+def reading_drop_in(spec: ServiceSpec) -> str:
+    """Return what systemd adds to the unit of a service that reads another's files."""
+    owner = spec.reads_files_of
+    place = f"/run/arbstream-{owner}"
+    return (
+        f"# From shared/services.py by {COMMAND}\n"
+        f"# The {owner}'s files, which it may read, if there are any when it starts.\n"
+        "[Service]\n"
+        f"BindReadOnlyPaths=-/var/lib/private/arbstream-{owner}:{place}\n"
+        f"Environment={directory_variable(owner)}={place}\n"
     )
 
 
@@ -189,6 +232,9 @@ def generated() -> dict[Path, str]:
         if spec.keeps_files:
             folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
             files[folder / "files.conf"] = files_drop_in(spec)
+        if spec.reads_files_of:
+            folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
+            files[folder / "reads.conf"] = reading_drop_in(spec)
     files[acl.FILE] = acl.render()
     return files
 

@@ -5,12 +5,13 @@ types and impossible values are refused with the place and what would be right.
 
 Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_REDIS_TLS_CA_FILE``, ``ARB_INSTANCE``,
 ``ARB_HTTP_HOST``, ``ARB_HTTP_PORT``, ``ARB_EXPORTER_HOST``, ``ARB_EXPORTER_PORT``,
-``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
+``ARB_DASHBOARD_*`` (shared/config_dashboard.py), ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
 ``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``, ``ARB_RECORD``, ``ARB_LEDGER``,
 ``ARB_RECORDER_DIR``; secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``,
-``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, ``ARB_PLAN_KEY``, ``ARB_COMMAND_KEY``, each also as
-``*_FILE``; ``ARB_KEYS_DIR`` (else ``XDG_STATE_HOME``): where the last two are made if not given;
-``ARB_LIVE_TRADING`` is the second consent that live trading needs.
+``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, ``ARB_PLAN_KEY``, ``ARB_COMMAND_KEY``,
+``ARB_NOTIFY_<CHANNEL>_SECRET``, each also as ``*_FILE``; ``ARB_KEYS_DIR`` (else
+``XDG_STATE_HOME``): where plan and command key are made if not given; ``ARB_LIVE_TRADING`` is the
+second consent that live trading needs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from shared.config_base import Section
+from shared.config_dashboard import check_dashboard, with_environment
 from shared.config_inventory import check_inventory
+from shared.config_notifier import check_notifier
 from shared.config_paper import check_paper
 from shared.config_parse import (
     check_names,
@@ -38,7 +42,6 @@ from shared.config_sections import (
     SECTIONS,
     BusConfig,
     Config,
-    Section,
     StrategyConfig,
     VenueConfig,
 )
@@ -114,16 +117,16 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
     sections["strategies"] = read_strategies(raw.get("strategies", []), where)
     config = Config(**sections)
     _check_money(config, where)
-    if not config.observe.http_host.strip():  # a server would take it for every address
-        raise ConfigError(f'{where}: observe.http_host is empty; give an address, like "127.0.0.1"')
-    if not config.exporter.host.strip():
-        raise ConfigError(f'{where}: exporter.host is empty; give an address, like "127.0.0.1"')
-    if not config.recorder.dir.strip():
-        raise ConfigError(f'{where}: recorder.dir is empty; give a directory, like "data"')
-    if not config.recorder.ledger_file.strip():
-        raise ConfigError(
-            f'{where}: recorder.ledger_file is empty; give a file, like "ledger.sqlite"'
-        )
+    for place, text, example in (
+        # A server would take an empty address for every one.
+        ("observe.http_host", config.observe.http_host, 'an address, like "127.0.0.1"'),
+        ("exporter.host", config.exporter.host, 'an address, like "127.0.0.1"'),
+        ("recorder.dir", config.recorder.dir, 'a directory, like "data"'),
+        ("recorder.ledger_file", config.recorder.ledger_file, 'a file, like "ledger.sqlite"'),
+    ):
+        if not text.strip():
+            raise ConfigError(f"{where}: {place} is empty; give {example}")
+    check_dashboard(config.dashboard, where)
     url = config.recorder.ledger_url
     if url and not url.startswith(LEDGER_SCHEMES):
         raise ConfigError(
@@ -138,12 +141,14 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
     check_venues(config.venues, where)
     check_inventory(config, where)
     check_paper(config, where)
+    check_notifier(config.notifier, where)
     return config
 
 
-MAY_BE_ZERO = frozenset(
-    ("rolling_loss_max", "drawdown_max", "plan_loss_max", "net_max", "gross_max")
-)
+MAY_BE_ZERO = {
+    *("rolling_loss_max", "drawdown_max", "plan_loss_max"),
+    *("net_notional_max", "net_max", "gross_max"),
+}
 """Limits that are none at 0."""
 
 
@@ -191,19 +196,19 @@ def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ
     return apply_environment(config, environ)
 
 
-def load_with_section(path: str, name: str, kind: type[S]) -> tuple[Config, S]:
-    """Load a configuration that has one more section, which no service reads.
-
-    Places and secrets of the environment are not applied: nothing is connected to.
+def load_with_section(
+    path: str, name: str, kind: type[S], *, passed_over: Sequence[str] = ()
+) -> tuple[Config, S]:
+    """Load a configuration with one further section; those ``passed_over`` are ignored.
 
     Raises:
         ConfigError: Missing, unreadable or wrong.
     """
     raw = read_toml(_read(path), path)
     section = read_section(raw.pop(name, {}), kind, path, name)
-    config = _config_of(raw, path)
-    strategies = beside(config.strategies, Path(path))
-    return msgspec.structs.replace(config, strategies=strategies), section
+    config = _config_of({k: part for k, part in raw.items() if k not in passed_over}, path)
+    own = beside(config.strategies, Path(path))
+    return msgspec.structs.replace(config, strategies=own), section
 
 
 def load_strategies_of(path: str) -> list[StrategyConfig]:
@@ -276,8 +281,7 @@ def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -
         bus["url"] = url
     if path := environ.get("ARB_REDIS_TLS_CA_FILE"):
         bus["tls_ca_file"] = path
-    if bus:
-        changes["bus"] = msgspec.structs.replace(config.bus, **bus)
+    changes["bus"] = msgspec.structs.replace(config.bus, **bus)
     observe: dict[str, Any] = {}
     if host := environ.get("ARB_HTTP_HOST"):
         observe["http_host"] = host
@@ -287,8 +291,7 @@ def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ConfigError(f"ARB_LOG_LEVEL={level}: one of DEBUG, INFO, WARNING, ERROR")
         observe["log_level"] = level
-    if observe:
-        changes["observe"] = msgspec.structs.replace(config.observe, **observe)
+    changes["observe"] = msgspec.structs.replace(config.observe, **observe)
     recorder: dict[str, Any] = {}
     if wanted := environ.get("ARB_RECORD"):
         if wanted not in {"yes", "no"}:
@@ -307,15 +310,14 @@ def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -
                 "postgresql://arbstream@localhost/arbstream"
             )
         recorder["ledger_url"] = ledger_url
-    if recorder:
-        changes["recorder"] = msgspec.structs.replace(config.recorder, **recorder)
+    changes["recorder"] = msgspec.structs.replace(config.recorder, **recorder)
     exporter: dict[str, Any] = {}
     if host := environ.get("ARB_EXPORTER_HOST"):
         exporter["host"] = host
     if port := environ.get("ARB_EXPORTER_PORT"):
         exporter["port"] = _port_of("ARB_EXPORTER_PORT", port)
-    if exporter:
-        changes["exporter"] = msgspec.structs.replace(config.exporter, **exporter)
+    changes["exporter"] = msgspec.structs.replace(config.exporter, **exporter)
+    changes["dashboard"] = with_environment(config.dashboard, environ)
     return msgspec.structs.replace(config, **changes)
 
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from shared.config_sections import Config, InventoryConfig, InventoryTarget, InventoryTransfer
+from shared.config_sections import (
+    Config,
+    InventoryConfig,
+    InventoryTarget,
+    InventoryTransfer,
+)
 from shared.domain.inventory import Target
 from shared.domain.rebalance_steps import TransferWay
 from shared.errors import ConfigError

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import isfinite
 
-from shared.config_sections import Config
+from shared.config_sections import Config, PaperConfig
 from shared.errors import ConfigError
 
 LATENCY_MS_MAX = 60_000
 POINTS_MAX = 50
+HOUR_S = 3_600
 
 
 def check_paper(config: Config, where: str) -> None:
-    """Check that latencies are distributions, and venues configured.
+    """Check that latencies are distributions, outages leave time, and venues are configured.
 
     Raises:
         ConfigError: With the place and what would be right.
@@ -23,17 +24,38 @@ def check_paper(config: Config, where: str) -> None:
     share = paper.queue_ahead_share
     if not (share.is_finite() and 0 <= share <= 1):
         raise ConfigError(f"{where}: paper.queue_ahead_share = {share}; give 0 to 1")
-    _check_latency(paper.latency_ms, f"{where}: paper.latency_ms")
+    check_latency(paper.latency_ms, f"{where}: paper.latency_ms")
+    check_outages(paper, f"{where}: paper")
     for name, venue in paper.venues.items():
         if name not in config.venues:
             known = ", ".join(config.venues) or "none"
             raise ConfigError(
                 f"{where}: paper.venues.{name}: no such venue is configured; venues are: {known}"
             )
-        _check_latency(venue.latency_ms, f"{where}: paper.venues.{name}.latency_ms")
+        check_latency(venue.latency_ms, f"{where}: paper.venues.{name}.latency_ms")
+        check_outages(paper.at(name), f"{where}: paper.venues.{name}")
 
 
-def _check_latency(points: Sequence[tuple[float, float]], named: str) -> None:
+def check_outages(conditions: PaperConfig, place: str) -> None:
+    """Check that a venue is there between its outages.
+
+    Raises:
+        ConfigError: With the place and what would be right.
+    """
+    per_hour, outage_s = conditions.outages_per_hour, conditions.outage_s
+    if per_hour * outage_s >= HOUR_S:
+        raise ConfigError(
+            f"{place}: outages_per_hour = {per_hour:g} of outage_s = {outage_s:g} are "
+            f"{per_hour * outage_s:,.0f} s of every hour; give less than {HOUR_S:,} s together"
+        )
+
+
+def check_latency(points: Sequence[tuple[float, float]], named: str) -> None:
+    """Check that pairs of a percentile and milliseconds are a distribution.
+
+    Raises:
+        ConfigError: With the place and what would be right.
+    """
     if len(points) > POINTS_MAX:
         raise ConfigError(f"{named} has {len(points)} pairs; give at most {POINTS_MAX}")
     for percentile, ms in points:

@@ -180,6 +180,7 @@ def check_web_url(url: str, schemes: tuple[str, str], named: str) -> None:
 def _check_budget(entry: StrategyConfig, place: str) -> None:
     """Refuse limits on what a strategy holds unhedged that are no such limits."""
     for name, unit in (
+        ("notional_max", "quote units"),
         ("directional_notional_max", "quote units"),
         ("directional_equity", "quote units"),
         ("directional_risk_bps", "basis points"),

@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-Positive = Annotated[float, Meta(gt=0)]
-PositiveInt = Annotated[int, Meta(gt=0)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every section."""
+from shared.config_base import Positive, PositiveInt, Section
+from shared.config_dashboard import DashboardConfig
+from shared.config_limits import RiskConfig
+from shared.config_notifier import NotifierConfig
 
 
 class BusConfig(Section, frozen=True, kw_only=True):
@@ -44,6 +43,9 @@ class ObserveConfig(Section, frozen=True, kw_only=True):
 class VenueConfig(Section, frozen=True, kw_only=True):
     """One venue. Empty URLs mean the venue's own; ``taker_fee_bps`` overrides what it reports.
 
+    ``ccxt_id`` sends orders through the generic gateway, as this exchange of ccxt; books are read
+    as ``adapter`` reads them (docs/venues.md).
+
     ``account_ws_url`` is where accounts are followed, by default below ``ws_url`` if that is given.
     ``maintenance`` are windows of time (``shared/domain/windows.py``) in which nothing is opened.
     """
@@ -57,6 +59,28 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     feeds: tuple[Literal["depth", "trades", "funding"], ...] = ("depth",)
     account_ws_url: str = ""
     maintenance: tuple[str, ...] = ()
+    ccxt_id: str = ""
+
+
+def same_books(venues: Mapping[str, VenueConfig]) -> dict[str, str]:
+    """Return each venue that is a further account at another -> the one configured first.
+
+    Two of one adapter are, unless both give an address and these differ: an address left out may
+    be the other's.
+    """
+    found: dict[str, str] = {}
+    firsts: dict[str, list[str]] = {}
+    for name, venue in venues.items():
+        others = firsts.setdefault(venue.adapter or name, [])
+        address = venue.rest_url.rstrip("/").lower()
+        for other in others:
+            known = venues[other].rest_url.rstrip("/").lower()
+            if not address or not known or address == known:
+                found[name] = other
+                break
+        else:
+            others.append(name)
+    return found
 
 
 class OrderbookConfig(Section, frozen=True, kw_only=True):
@@ -76,83 +100,6 @@ class ScannerConfig(Section, frozen=True, kw_only=True):
     book_age_ms_max: PositiveInt = 2_000
     cooldown_ms: Annotated[int, Meta(ge=0)] = 1_000
     opportunity_ttl_ms: PositiveInt = 500
-
-
-DOLLARS = ("USDT", "USDC", "USD", "FDUSD", "TUSD", "DAI", "PYUSD")
-"""Dollars, and coins that stand for one."""
-
-
-class QuoteLimits(Section, frozen=True, kw_only=True):
-    """The limits on what is traded against one quote asset, in units of it."""
-
-    order_notional_max: Decimal
-    instrument_notional_max: Decimal
-    venue_notional_max: Decimal
-    total_notional_max: Decimal
-    daily_loss_max: Decimal
-    rolling_loss_max: Decimal = Decimal(0)
-    drawdown_max: Decimal = Decimal(0)
-    plan_loss_max: Decimal = Decimal(0)
-
-
-class AssetLimits(Section, frozen=True, kw_only=True):
-    """The limits on what is held of one asset over all venues, in units of it; 0: none."""
-
-    net_max: Decimal = Decimal(0)
-    gross_max: Decimal = Decimal(0)
-
-
-class RiskConfig(Section, frozen=True, kw_only=True):
-    """Limits. Notionals, losses and caps are in quote units, each asset of ``quote_assets`` apart.
-
-    What is traded against any other asset needs limits of its own in ``per_quote``: ten thousand
-    dollars are no limit on an order in bitcoins. ``rolling_loss_max`` is of 24 hours,
-    ``drawdown_max`` from the peak; a strategy that lost ``losses_in_row_max`` times in a row opens
-    nothing for ``loss_pause_minutes``. Evening out one plan may cost ``loss_cap_bps`` of it, and no
-    more than ``plan_loss_max``. 0: there is no such limit. ``resting_orders_max`` plans may have an
-    order that rests, each for ``rest_ms_max`` at most; ``plans_in_flight_max`` is of all others.
-    Nothing is opened where a venue's clock differs from ours by more than ``clock_skew_ms_max``, or
-    a price by more than ``price_band_bps_max`` from the median of the other books of its pair, or
-    where fewer than ``price_band_books_min`` of them tell it (0: where some are followed and none).
-    ``orders_per_minute_max`` is of each venue. A dollar may trade ``depeg_bps_max`` from another.
-    One plan may trade ``plan_portfolio_bps_max`` of what is free in the accounts.
-    """
-
-    order_notional_max: Decimal = Decimal(10_000)
-    instrument_notional_max: Decimal = Decimal(100_000)
-    venue_notional_max: Decimal = Decimal(200_000)
-    total_notional_max: Decimal = Decimal(500_000)
-    daily_loss_max: Decimal = Decimal(1_000)
-    loss_cap_bps: Decimal = Decimal(100)
-    book_age_ms_max: PositiveInt = 2_000
-    opportunity_age_ms_max: PositiveInt = 500
-    plan_ttl_ms: PositiveInt = 1_000
-    edge_bps_max: Positive = 500.0
-    plans_in_flight_max: PositiveInt = 4
-    start_active: bool = True
-    quote_assets: tuple[str, ...] = DOLLARS
-    per_quote: dict[str, QuoteLimits] = {}
-    rolling_loss_max: Decimal = Decimal(0)
-    drawdown_max: Decimal = Decimal(0)
-    losses_in_row_max: Annotated[int, Meta(ge=0)] = 0
-    loss_pause_minutes: PositiveInt = 30
-    plan_loss_max: Decimal = Decimal(0)
-    resting_orders_max: PositiveInt = 4
-    rest_ms_max: PositiveInt = 30_000
-    clock_skew_ms_max: Annotated[int, Meta(ge=0)] = 1_000
-    price_band_bps_max: Annotated[float, Meta(ge=0)] = 0.0
-    price_band_books_min: Annotated[int, Meta(ge=0, le=100)] = 0
-    depeg_bps_max: Annotated[float, Meta(ge=0)] = 0.0
-    orders_per_minute_max: Annotated[int, Meta(ge=0)] = 0
-    per_asset: dict[str, AssetLimits] = {}
-    plan_portfolio_bps_max: Annotated[float, Meta(ge=0)] = 0.0
-
-    def limits_in(self, quote: str) -> RiskConfig | None:
-        """Return the limits on what is traded against an asset; ``None`` where there are none."""
-        own = self.per_quote.get(quote)
-        if own is not None:
-            return msgspec.structs.replace(self, **msgspec.structs.asdict(own))
-        return self if quote in self.quote_assets else None
 
 
 class ExecutorConfig(Section, frozen=True, kw_only=True):
@@ -344,7 +291,8 @@ class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "clas
     """One strategy: ``class`` is a built-in's name, or ``FILE.py`` or ``FILE.py:CLASS``.
 
     A file is looked for beside the configuration. ``id`` is part of all that it finds.
-    ``directional_notional_max`` (quote units) is what it may hold by single legs, unhedged. All its
+    ``notional_max`` (quote units) is what it may hold in rounds and have in flight (0: no limit of
+    its own), ``directional_notional_max`` what it may hold by single legs, unhedged. All its
     signals together may lose ``directional_risk_bps`` of ``directional_equity`` (quote units) at
     their stops, ``directional_slippage_bps`` beyond those included.
     ``on_disable`` says what becomes of its rounds when it is disabled: they are closed, or kept for
@@ -357,6 +305,7 @@ class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "clas
     id: str
     class_: str
     params: dict[str, Any] = {}
+    notional_max: Decimal = Decimal(0)
     directional_notional_max: Decimal = Decimal(0)
     directional_equity: Decimal = Decimal(0)
     directional_risk_bps: Decimal = Decimal(50)
@@ -380,9 +329,11 @@ class Config(Section, frozen=True, kw_only=True):
     recorder: RecorderConfig = RecorderConfig()
     sentinel: SentinelConfig = SentinelConfig()
     exporter: ExporterConfig = ExporterConfig()
+    dashboard: DashboardConfig = DashboardConfig()
     process: ProcessConfig = ProcessConfig()
     inventory: InventoryConfig = InventoryConfig()
     paper: PaperConfig = PaperConfig()
+    notifier: NotifierConfig = NotifierConfig()
 
 
 SECTIONS: dict[str, type[Section]] = {

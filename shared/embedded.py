@@ -17,7 +17,7 @@ from pathlib import Path
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 
-_SOCKET_PATH_MAX = 100
+SOCKET_PATH_MAX = 100
 """A unix socket's path is limited by the kernel (104 on macOS, 108 on Linux)."""
 
 
@@ -54,7 +54,7 @@ class EmbeddedServer:
         self.directory = Path(directory)
         path = self.directory / "valkey.sock"
         self._socket_directory: str | None = None
-        if len(str(path.absolute())) > _SOCKET_PATH_MAX:
+        if len(str(path.absolute())) > SOCKET_PATH_MAX:
             self._socket_directory = tempfile.mkdtemp(prefix="arb-")
             path = Path(self._socket_directory) / "valkey.sock"
         self._socket = path.absolute()

@@ -25,7 +25,11 @@ def bucket_of(value: int) -> int:
 
 
 def bucket_bounds(index: int) -> tuple[int, int]:
-    """Return the lowest value of a bucket and the lowest value of the next one, in nanoseconds."""
+    """Return the lowest value of a bucket and the lowest value of the next one, in nanoseconds.
+
+    An index beyond the last, which other programs may write on a bus, is taken for the last.
+    """
+    index = min(index, BUCKETS_MAX - 1)
     if index < _SUB:
         return index, index + 1
     shift = index // _SUB - 1

@@ -7,13 +7,15 @@ knew what it could not have known, or depends on something else than its inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
 
+from shared.config_limits import DOLLARS
+from shared.domain.instrument import split_instrument
 from shared.look_ahead_inputs import MadeUp, RoundsOf, hand_over, junk_of, with_inputs
 from shared.messages.base import BookState
 from shared.messages.market import DepthView, Level
@@ -27,6 +29,10 @@ TIMER_NS_MIN = 1_000_000
 START_NS = 1_700_000_000_000_000_000
 APART_BPS = 60.0
 """How far venues of the made-up market drift apart: far enough to pay now and then."""
+COIN_PRICE = 100.0
+"""At the start, of every coin in dollars."""
+DOLLARS_PER_COIN = 1_000.0
+"""Of a market that exchanges dollars a level holds so many times what it holds of a coin."""
 _BPS = 1e-4
 
 _ENCODE = msgspec.msgpack.Encoder().encode
@@ -143,13 +149,31 @@ def _views(books: Sequence[tuple[str, str]], length: int, seed: int) -> list[Eve
         book = draw.choice(books)
         instrument = book[1]
         now_ns = START_NS + (number + 1) * STEP_NS
-        fair[instrument] = fair.get(instrument, 100.0) * (1 + draw.gauss(0, 1) * _BPS)
+        drift = 1 + draw.gauss(0, 1) * _BPS
+        known = _worth_of(instrument, fair)
+        fair[instrument] = known or fair.get(instrument, COIN_PRICE) * drift
         apart[book] = 0.9 * apart[book] + draw.gauss(0, 0.3) * APART_BPS * _BPS
         middle = fair[instrument] * (1 + apart[book])
         state = BookState.LIVE if draw.random() < 0.97 else BookState.STALE
         view = _view(book, middle, now_ns, draw, state=state, seq=number)
         events.append(Event(now_ns, view))
     return events
+
+
+def _worth_of(instrument: str, fair: Mapping[str, float]) -> float | None:
+    """Return what a spot market between coins, or of a dollar, is worth; ``None`` of any other.
+
+    It is what its two assets are worth in dollars: the prices of a cycle agree, and only how far a
+    venue is apart makes one pay.
+    """
+    base, quote, settle = split_instrument(instrument)
+    if settle is not None or (quote == DOLLARS[0] and base not in DOLLARS):
+        return None
+    worth = [
+        1.0 if asset in DOLLARS else fair.get(f"{asset}/{DOLLARS[0]}", COIN_PRICE)
+        for asset in (base, quote)
+    ]
+    return worth[0] / worth[1]
 
 
 def garbage(events: Sequence[Event], seed: int) -> list[Event]:
@@ -180,10 +204,12 @@ def _view(
     state: BookState,
     seq: int,
 ) -> DepthView:
+    coins = DOLLARS_PER_COIN if book[1].partition("/")[0] in DOLLARS else 1.0
+
     def side(sign: int) -> list[Level]:
         first = middle * (1 + sign * draw.uniform(0.5, 3.0) * _BPS)
         return [
-            (round(first * (1 + sign * level * _BPS), 6), round(draw.uniform(0.5, 20.0), 3))
+            (round(first * (1 + sign * level * _BPS), 6), round(draw.uniform(0.5, 20.0) * coins, 3))
             for level in range(LEVELS)
         ]
 

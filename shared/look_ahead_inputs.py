@@ -26,7 +26,8 @@ Timed = tuple[int, Any]
 VIEWS_PER_BAR = 20
 BARS_AT_ONCE_MAX = 120
 """Short bars that end while one of the longest is made; of more there are holes."""
-SETTLED_EVERY = 40
+SETTLED_EVERY, SETTLED_HOURS = 40, 3
+"""After so many views the last settlements are told, an hour apart."""
 _MS, _S = 1_000_000, 1_000_000_000
 _HOUR_NS = 3_600 * _S
 
@@ -114,8 +115,9 @@ def _beside(
             interval_ns=_HOUR_NS,
         )
         if number % SETTLED_EVERY == 0:
-            before_ns = due_ns - _HOUR_NS
-            yield FundingSettled(**at, rate=rate, ts_funding_ns=before_ns, interval_ns=_HOUR_NS)
+            for hours in range(SETTLED_HOURS, 0, -1):
+                ts_ns = due_ns - hours * _HOUR_NS
+                yield FundingSettled(**at, rate=rate, ts_funding_ns=ts_ns, interval_ns=_HOUR_NS)
 
 
 def _middle(view: DepthView) -> float:

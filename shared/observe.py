@@ -5,7 +5,7 @@ The runner publishes it as a :class:`Heartbeat` and serves it over HTTP (shared/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from shared.clock import Clock, SystemClock
 from shared.histogram import Histogram
@@ -19,7 +19,8 @@ STALL_NS = 10_000_000_000
 class Observer:
     """Counters, gauges and histograms of one service instance.
 
-    Names are written in the source, never derived from data, so their number is bounded.
+    Names are written in the source or in the configuration, never derived from data, so their
+    number is bounded.
     """
 
     def __init__(self, service: str, instance: str, clock: Clock | None = None) -> None:
@@ -36,6 +37,7 @@ class Observer:
         self.ts_started_ns = self._clock.now_ns()
         self._process = str(own_id(instance))  # two files are read for it
         self._advanced_ns: int | None = None
+        self._readings: dict[str, Callable[[], Mapping[str, float]]] = {}
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a counter."""
@@ -44,6 +46,10 @@ class Observer:
     def gauge(self, name: str, value: float) -> None:
         """Set a gauge."""
         self.gauges[name] = value
+
+    def read_gauges(self, what: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Read further gauges anew for each heartbeat, in place of an older ``what``."""
+        self._readings[what] = read
 
     def latency(self, name: str) -> Histogram:
         """Return the histogram of a measure (nanoseconds), made on first use."""
@@ -84,9 +90,16 @@ class Observer:
             reason=self.reason,
             http_port=self.http_port,
             counters=dict(self.counters),
-            gauges=dict(self.gauges),
+            gauges=self._all_gauges(),
             latency={name: dict(h.buckets) for name, h in self.latencies.items()},
             inputs=dict(self.inputs),
             process=self._process,
             notes=dict(self.notes),
         )
+
+    def _all_gauges(self) -> dict[str, float]:
+        """Return what was set, and what is read now."""
+        gauges = dict(self.gauges)
+        for read in self._readings.values():
+            gauges.update(read())
+        return gauges

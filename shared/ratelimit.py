@@ -33,6 +33,11 @@ class TokenBucket:
         self._at_hand -= weight
         return 0.0
 
+    def used_ratio(self, now_ns: int) -> float:
+        """Return which part of the burst is used up, from 0 to 1."""
+        self._refill(now_ns)
+        return min(1.0, 1.0 - self._at_hand / self._burst)
+
     def drain(self, now_ns: int) -> None:
         """Empty the bucket: the venue reports that more was used up than counted here."""
         self._refill(now_ns)

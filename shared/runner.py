@@ -38,6 +38,7 @@ from shared.lease import LeaseLost
 from shared.ledger import LossDetector, lost_marks
 from shared.logs import set_up_logs
 from shared.observe import Observer
+from shared.own_usage import own_usage
 from shared.processors import keep_to
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ def run_service(service: str, open_app: OpenApp, *, drain_timeout_s: float) -> N
         if (processors := config.process.processors.get(service)) is not None:
             keep_to(processors, f"process.processors.{service}")
         observer = Observer(service, instance)
+        observer.read_gauges("own usage", own_usage)
         calm_garbage_collector()
         code = uvloop.run(_supervise(config, observer, open_app, drain_timeout_s))
     except ConfigError as error:

@@ -25,7 +25,8 @@ class Network(StrEnum):
 
     NONE = "none"
     VENUES = "venues"
-    SCRAPERS = "scrapers"  # nothing: it is reached, at the port of its metrics
+    CHANNELS = "channels"  # those of [notifier]
+    SCRAPERS = "scrapers"  # nothing: it is reached, at a port of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +60,10 @@ class ServiceSpec:
         is_optional: The system is whole without it.
         on_request: It runs only where it is asked for.
         keeps_files: It is given a place in the file system that it may write to.
+        reads_files_of: The service whose files it may read, not write; empty: of none.
         follows: Streams that it reads besides, without a group, from positions of its own.
         measures: It may ask how long and large every stream is, and how far its readers are.
+        own_secrets: How the variables begin that are given to it alone; empty: it has none.
     """
 
     name: str
@@ -74,8 +77,10 @@ class ServiceSpec:
     is_optional: bool = False
     on_request: bool = False
     keeps_files: bool = False
+    reads_files_of: str = ""
     follows: tuple[str, ...] = ()
     measures: bool = False
+    own_secrets: str = ""
 
 
 # The supervisor starts them in this order. Stop ranks: what makes new work goes first, then what
@@ -106,6 +111,7 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         ),
         instances=Instances.SHARDED,
         stop_rank=0,
+        reads_files_of="recorder",  # trades that a warm-up needs and the bus no longer keeps
     ),
     ServiceSpec(
         name="risk",
@@ -197,6 +203,52 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         is_optional=True,
         # Of the books a sample every few seconds.
         follows=("exec.event", "md.depth"),
+        measures=True,
+    ),
+    ServiceSpec(
+        name="notifier",
+        reads=(
+            # From the oldest entry kept: what it told before it was killed it has in its state.
+            StreamInput(stream="alert", from_first=True),
+            StreamInput(stream="sys.health"),
+            StreamInput(stream="md.status"),
+            StreamInput(stream="risk.event"),
+        ),
+        instances=Instances.INDEPENDENT,
+        # First: services that are being stopped must not look dead.
+        stop_rank=0,
+        network=Network.CHANNELS,
+        is_optional=True,
+        on_request=True,
+        own_secrets="ARB_NOTIFY_",
+        follows=("exec.event",),
+    ),
+    ServiceSpec(
+        name="dashboard",
+        reads=(
+            StreamInput(stream="sys.health"),
+            StreamInput(stream="md.status"),
+            StreamInput(stream="md.instrument"),
+            # Nobody sees more than four views a second.
+            StreamInput(stream="md.depth", interval_ms=250),
+            StreamInput(stream="md.funding", interval_ms=500),
+            StreamInput(stream="arb.opportunity"),
+            StreamInput(stream="arb.nearmiss"),
+            StreamInput(stream="risk.event"),
+            StreamInput(stream="risk.position", interval_ms=500),
+            StreamInput(stream="alert"),
+        ),
+        instances=Instances.INDEPENDENT,
+        # After those that trade: it shows how they end.
+        stop_rank=3,
+        network=Network.SCRAPERS,
+        is_optional=True,
+        # Tokens, and the record of who did what.
+        keeps_files=True,
+        # Of the user that an operator's commands are written as.
+        own_secrets="ARB_DASHBOARD_REDIS_",
+        # Nobody waits for it. It holds no key, so it shows plans and commands as they are written.
+        follows=("exec.event", "exec.plan", "ctl.command"),
         measures=True,
     ),
 )

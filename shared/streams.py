@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from shared.messages import arb, control, execution, inventory, market, raw, restated, rounds
+from shared.messages import (
+    arb,
+    balances,
+    control,
+    execution,
+    inventory,
+    market,
+    raw,
+    restated,
+    rounds,
+)
 from shared.messages.base import Message
 from shared.services import readers_of
 
@@ -250,6 +260,7 @@ EXEC_EVENT = StreamSpec(
         execution.FundingPaid,
         execution.FundingKnown,
         execution.BalanceReport,
+        balances.BalanceMoved,
         execution.PlanDone,
         execution.ExecutorReady,
     ),

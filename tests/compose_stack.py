@@ -98,9 +98,17 @@ class ComposeStack:
         return json.loads(done.stdout)
 
     @classmethod
-    def container(cls, service: str) -> dict[str, Any]:
-        label = "com.docker.compose.service"
-        return next(c for c in cls.inspect() if c["Config"]["Labels"][label] == service)
+    def container(cls, service: str, index: int = 1) -> dict[str, Any]:
+        """Return what Docker says of a service's container; ``index`` where there are several."""
+        wanted = {"service": service, "container-number": str(index)}
+        return next(
+            each
+            for each in cls.inspect()
+            if all(
+                each["Config"]["Labels"][f"com.docker.compose.{name}"] == value
+                for name, value in wanted.items()
+            )
+        )
 
     def newest(self, spec: StreamSpec, count: int = 200) -> list[Message]:
         """The last entries' messages, oldest first; none while Redis is away."""
@@ -175,9 +183,10 @@ class ComposeStack:
     def open_orders(self) -> int:
         return sum(len(account.open_orders) for account in self.accounts().values())
 
-    def kill(self, service: str) -> None:
+    def kill(self, service: str, index: int = 1) -> None:
         """Kill a service's process from within: ``docker kill`` would not be undone."""
-        self.compose("exec", "-T", service, "python", "-c", KILL, service, check=False)
+        run = ("exec", "-T", f"--index={index}", service, "python", "-c", KILL, service)
+        self.compose(*run, check=False)
 
     def kill_redis(self, service: str = "redis") -> None:
         self.compose("exec", "-T", service, "sh", "-c", KILL_REDIS, check=False)

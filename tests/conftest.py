@@ -16,7 +16,14 @@ from hypothesis import settings
 
 from shared.bus.keys import load_keys
 from shared.config_sections import BusConfig
-from tests.support import data_dir, why_no_containers, why_no_promtool, why_no_recordings
+from tests.support import (
+    data_dir,
+    why_no_amtool,
+    why_no_browser,
+    why_no_containers,
+    why_no_promtool,
+    why_no_recordings,
+)
 
 # There may be no registry to fetch testcontainers' reaper from; fixtures clean up by themselves.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -34,6 +41,8 @@ NEEDS = {
     "recorded": why_no_recordings,
     "containers": why_no_containers,
     "promtool": why_no_promtool,
+    "amtool": why_no_amtool,
+    "browser": why_no_browser,
 }
 
 WITHOUT_RESEARCH = importlib.util.find_spec("numba") is None
@@ -42,10 +51,17 @@ if WITHOUT_RESEARCH and os.environ.get("CI", "").lower() == "true":
     raise pytest.UsageError("CI=true and the extra research is not installed: pip -e '.[test]'")
 collect_ignore_glob = ["*/test_research_*.py"] if WITHOUT_RESEARCH else []
 
+WITHOUT_TUI = importlib.util.find_spec("textual") is None
+"""The same of the extra ``tui``."""
+if WITHOUT_TUI and os.environ.get("CI", "").lower() == "true":
+    raise pytest.UsageError("CI=true and the extra tui is not installed: pip -e '.[test]'")
+collect_ignore_glob += ["*/test_top*.py"] if WITHOUT_TUI else []
+
 
 GROUPS = {
     "tests/e2e/": "stacks",
     "tests/integration/test_chaos.py": "chaos",
+    "tests/browser/": "browser",
     "tests/integration/test_compose.py": "containers",
     "tests/integration/test_vps_recipe.py": "containers",
 }
@@ -88,9 +104,9 @@ class _ShowsFailures:
 
 def pytest_report_header() -> list[str]:
     """Say what is left out."""
-    if not WITHOUT_RESEARCH:
-        return []
-    return ["test_research_* are left out: pip install -c constraints.txt -e '.[test]'"]
+    left_out = {"test_research_*": WITHOUT_RESEARCH, "test_top*": WITHOUT_TUI}
+    remedy = "are left out: pip install -c constraints.txt -e '.[test]'"
+    return [f"{what} {remedy}" for what, is_left_out in left_out.items() if is_left_out]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -9,15 +9,16 @@ import msgspec
 
 from services.risk.engine import RiskEngine
 from services.scanner.engine import StrategyHost
-from shared.config_sections import Config, RiskConfig, ScannerConfig, VenueConfig
+from shared.config_limits import RiskConfig
+from shared.config_sections import Config, ScannerConfig, VenueConfig
 from shared.domain.fees import cash_flow, edge_bps, fee_amount
 from shared.domain.instrument import split_instrument
 from shared.messages.arb import Opportunity, OpportunityLeg
+from shared.messages.balances import Balance
 from shared.messages.base import BookState, Certainty, Side
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.execution import (
     ApprovedPlan,
-    Balance,
     BalanceReport,
     ExecutorReady,
     Fill,
@@ -28,6 +29,7 @@ from shared.messages.execution import (
     PlanOutcome,
 )
 from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.offer_terms import CarryTerms
 from shared.messages.rules import InstrumentRules, rules_from
 from shared.messages.terms import OrderTerms
 from shared.strategies.two_legs import opportunity_id
@@ -216,7 +218,9 @@ def make_config(*, start_active: bool = True, **limits: Any) -> Config:
         venues.setdefault(venue, []).append(instrument)
     return Config(
         venues={name: VenueConfig(instruments=names) for name, names in venues.items()},
-        risk=RiskConfig(start_active=start_active, **{"loss_cap_bps": D(50), **limits}),
+        risk=RiskConfig(
+            start_active=start_active, **{"loss_cap_bps": D(50), "shrink_share_min": 1.0, **limits}
+        ),
     )
 
 
@@ -377,4 +381,23 @@ def make_beat(service: str, ts_ns: int, since_ns: int = 1, **changes: Any) -> He
     }
     return Heartbeat(
         ts_ns=ts_ns, service=service, pid=1, ts_started_ns=since_ns, http_port=0, **given
+    )
+
+
+def make_carry_terms() -> CarryTerms:
+    """What a carry was expected to earn."""
+    return CarryTerms(
+        rate=D("0.0005"),
+        interval_ns=1,
+        ts_funding_ns=T0,
+        settlements=4,
+        settlements_to_earn=2,
+        funding_next=D("0.05"),
+        funding=D("0.2"),
+        fees=D("0.05"),
+        spreads=D("0.04"),
+        basis=D("0.01"),
+        apr_gross=D(1),
+        apr_net=D(1),
+        liquidation_bps=D(9_000),
     )

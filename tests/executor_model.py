@@ -6,7 +6,7 @@ run can be repeated. The world holds the truth; the checks compare the engine's 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,16 +20,19 @@ from services.executor.state import LedgerStage
 from services.risk.exposure import Ledger
 from services.risk.reservations import Reservation, ReservedLeg
 from shared.accounts.gateway import FillReport, OrderReport, OrderRequest, PaymentReport
-from shared.config_sections import Config, ExecutorConfig, RiskConfig, VenueConfig
+from shared.config_limits import RiskConfig
+from shared.config_sections import Config, ExecutorConfig, VenueConfig
+from shared.domain.accounting import Books
+from shared.domain.executions import Execution, cost_of
 from shared.domain.quantities import base_of, is_inverse
 from shared.engine import Step
 from shared.errors import Cause
 from shared.ledger import MarkAction, Opened
+from shared.messages.balances import Balance
 from shared.messages.base import BookState, Message, Side, TradingState
 from shared.messages.control import Alert
 from shared.messages.execution import (
     ApprovedPlan,
-    Balance,
     Fill,
     OrderEvent,
     OrderStatus,
@@ -113,12 +116,17 @@ class VenueOrder:
         return OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.ACCEPTED
 
 
-def make_config(places: Mapping[str, str] = PLACES, **changes: Any) -> Config:
-    venues = {venue: VenueConfig(instruments=[name]) for venue, name in places.items()}
+def make_config(
+    places: Mapping[str, str] = PLACES, adapters: Mapping[str, str] | None = None, **changes: Any
+) -> Config:
+    venues = {
+        venue: VenueConfig(instruments=[name], adapter=(adapters or {}).get(venue, ""))
+        for venue, name in places.items()
+    }
     return Config(
         venues=venues,
         risk=RiskConfig(loss_cap_bps=D(200)),
-        executor=ExecutorConfig(mode="simulated", **{"dead_man_s": 0, **changes}),
+        executor=ExecutorConfig(**{"mode": "simulated", "dead_man_s": 0, **changes}),
     )
 
 
@@ -212,7 +220,12 @@ class World:
         self.unlisted: dict[str, tuple[str, ...]] = {}
         self.positions: dict[str, dict[str, Decimal]] = {}  # as venues tell them
         self.payments: list[PaymentReport] = []  # gamma's income history
+        self.moved: dict[tuple[str, str], Decimal] = defaultdict(Decimal)  # by transfers
+        self.open_results: dict[str, Decimal] = {}  # of positions that are not ours, by venue
+        self.listed: dict[str, Balance] = {}  # what every venue tells of beside
+        self.left_out: set[tuple[str, str]] = set()  # venues and assets that are not told
         self.funding_closed = False  # it cannot be read
+        self.funding_cause = Cause.SERVICE  # why
         self.prices_shown = True
         self.bids: dict[str, float] = {}  # where they are not BID
         self.books_down: set[str] = set()  # venues
@@ -221,6 +234,7 @@ class World:
         self.followed: list[str] = []  # venues, as often as it was asked for
         self.others: dict[str, Decimal] = {}  # what others in the account changed of a position
         self.cuts_reduce_only = False  # to the position; else what exceeds it is refused
+        self.tells_no_fee: set[str] = set()  # venues that charge fees and do not tell them
         self.hides_fills: dict[str, int] = {}  # venues whose answers tell fills only so much later
         self.positions_seen: dict[str, set[Decimal]] = {venue: set() for venue in PLACES}
         self.cancels: Counter[str] = Counter()  # by client order id, as they arrive
@@ -351,6 +365,37 @@ class World:
 
     # What the venues do.
 
+    def balances(self, venue: str) -> dict[str, Balance]:
+        """A million USDT and a thousand BTC, and what fills, payments and transfers changed."""
+        books = Books()
+        fills = [fill for order in self.orders[venue].values() for fill in order.fills]
+        for fill in sorted(fills, key=lambda fill: fill.ts_venue_ns):
+            books.trade(
+                Execution(
+                    venue=venue,
+                    instrument=fill.instrument,
+                    side=fill.side,
+                    qty=fill.qty,
+                    cost=cost_of(fill.instrument, fill.qty, fill.price),
+                    fee=fill.fee or D(0),
+                    fee_asset=fill.fee_asset,
+                )
+            )
+        for paid in self.payments if venue == "gamma" else ():
+            if paid.ts_venue_ns <= self.now_ns:
+                books.fund(venue, paid.instrument, paid.amount, paid.asset)
+        told = self.listed | {
+            asset: Balance(
+                free=start + books.inventory.get(f"{venue}|{asset}", D(0)) + moved, used=D(0)
+            )
+            for asset, start in (("USDT", D(1_000_000)), ("BTC", D(1_000)), ("BNB", D(10)))
+            for moved in [self.moved[venue, asset]]
+        }
+        if (gain := self.open_results.get(venue)) is not None:
+            wallet = told["USDT"].free
+            told["USDT"] = Balance(free=wallet + gain - 50, used=D(50), wallet=wallet)
+        return {name: each for name, each in told.items() if (venue, name) not in self.left_out}
+
     def _begin(self, saved: dict[str, bytes]) -> ExecutorEngine:
         self.engine = engine = ExecutorEngine(self.config)
         for venue, instrument in self.places.items():
@@ -385,7 +430,7 @@ class World:
         elif isinstance(action, act.Query):
             self._query(action)
         elif isinstance(action, act.FetchFunding) and self.funding_closed:
-            self.inbox.append(act.FetchFailed(action, "no income for you", Cause.SERVICE))
+            self.inbox.append(act.FetchFailed(action, "no income for you", self.funding_cause))
         elif isinstance(action, act.Fetch) and action.venue in self.closed:
             self.inbox.append(act.FetchFailed(action, "closed", self.closed[action.venue]))
         elif isinstance(action, act.FollowAccount):
@@ -410,7 +455,7 @@ class World:
             paid = [each for each in self.payments if each.ts_venue_ns >= action.since_ns]
             self.inbox.append(act.FundingAnswered(action.venue, tuple(paid), action.until_ns))
         elif isinstance(action, act.FetchBalances):
-            balances = {"USDT": Balance(free=D(1), used=D(0))}
+            balances = self.balances(action.venue)
             told = dict(self.positions.get(action.venue, {}))
             self.inbox.append(act.BalancesAnswered(action.venue, balances, told))
 
@@ -571,6 +616,9 @@ class World:
         fee = qty * FEE_RATE * (1 if asset == "BTC" else price)
         if is_inverse(terms.instrument):
             asset, fee = "BTC", base_of(terms.instrument, qty, price) * FEE_RATE
+        is_told = terms.venue not in self.tells_no_fee
+        if not is_told:
+            self.moved[terms.venue, asset] -= fee
         order.fills.append(
             FillReport(
                 trade_id=f"t{self.trades}",
@@ -579,8 +627,8 @@ class World:
                 side=terms.side,
                 price=price,
                 qty=qty,
-                fee=fee,
-                fee_asset=asset,
+                fee=fee if is_told else None,
+                fee_asset=asset if is_told else "",
                 ts_venue_ns=self.now_ns,
             )
         )

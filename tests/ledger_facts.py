@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from shared.messages.balances import Balance, BalanceMoved
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import (
-    Balance,
     BalanceReport,
     Denied,
     ExecutorReady,
@@ -72,6 +72,7 @@ def facts(plans: int, seed: int) -> list[Message]:
             asset="USDT",
             ts_funding_ns=T0,
         ),
+        BalanceMoved(ts_ns=T0, venue="alpha", asset="USDT", amount=D("-2.5"), ts_since_ns=T0),
     ]
     return facts
 

@@ -18,7 +18,8 @@ from services.risk.exposure import Ledger
 from services.risk.reservations import Reservation, ReservedLeg, reserve_leg
 from services.risk.restated import apply_restated
 from shared.accounts.gateway import FillReport, OrderRequest
-from shared.config_sections import Config, ExecutorConfig, RiskConfig, VenueConfig
+from shared.config_limits import RiskConfig
+from shared.config_sections import Config, ExecutorConfig, VenueConfig
 from shared.domain.accounting import Books
 from shared.domain.asset_paths import assets_on_the_way, flow_of, stake_of
 from shared.domain.executions import execution_of

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
 import redis
 
 from shared.embedded import find_server
+from tests.ports import free_ports
 from tests.support import eventually_sync
 
 SERVICE = "arb"
@@ -19,15 +19,6 @@ DOWN_AFTER_MS = 1_000
 PASSWORD, SENTINEL_PASSWORD = "sesame", "simsim"
 SERVERS = SENTINELS = 3
 GROUP_S = 30.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that are free now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class Process:
@@ -57,6 +48,12 @@ class Process:
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen([*program, *arguments], stdout=log, stderr=log)
 
+    def check_runs(self) -> None:
+        """Check that it has not ended; its log says why it has."""
+        if self._process is not None and self._process.poll() is not None:
+            log = (self.directory / "log").read_text(errors="replace")
+            raise RuntimeError(f"{self.directory.name} on port {self.port} ended: {log[-500:]}")
+
     def freeze(self) -> None:
         self._hurt("pause", signal.SIGSTOP)
 
@@ -67,6 +64,7 @@ class Process:
         if self._process is not None and self._process.poll() is None:
             self._hurt("kill", signal.SIGKILL)
             self._process.wait()
+        self._process = None
 
     def _hurt(self, verb: str, number: signal.Signals) -> None:
         assert self._process is not None
@@ -135,6 +133,8 @@ class RedisGroup:
         eventually_sync(self._is_whole, timeout_s=GROUP_S, every_s=0.05, what="the group is whole")
 
     def _is_whole(self) -> bool:
+        for each in (*self.servers, *self.sentinels):
+            each.check_runs()
         try:
             known = [self._told_by(each) for each in self.sentinels]
             replication = self.primary().client(PASSWORD).info("replication")

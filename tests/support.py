@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
+import importlib.util
 import inspect
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
 POLL_S = 0.01
+ALERTMANAGER_TEMPLATES = "/usr/share/prometheus/alertmanager/default.tmpl"
+"""Without these Debian's server does not start."""
 PATIENCE, PATIENT_S = 3, 90
 """On a busy machine a test waits this many times as long, up to so many seconds: waiting longer
 hides no fault, and a test states what must be fast by measuring it, not by its patience."""
@@ -82,6 +87,14 @@ def why_no_promtool() -> str:
     return f"there is no {missing[0]} (Debian's package prometheus)" if missing else ""
 
 
+def why_no_amtool() -> str:
+    """Return why tests with Alertmanager and its amtool cannot run here; empty if they can."""
+    package = "Debian's package prometheus-alertmanager"
+    missing = [name for name in ("prometheus-alertmanager", "amtool") if not shutil.which(name)]
+    missing += [name for name in (ALERTMANAGER_TEMPLATES,) if not Path(name).exists()]
+    return f"there is no {missing[0]} ({package})" if missing else ""
+
+
 @functools.cache
 def why_no_containers() -> str:
     """Return why container tests cannot run here; empty if they can."""
@@ -90,6 +103,15 @@ def why_no_containers() -> str:
         import docker.errors
     except ImportError:
         return "the docker package is missing; install the [test] extra"
+    with warnings.catch_warnings():
+        # docker 7 leaves its socket open where nothing listens: collected here, in no test.
+        warnings.simplefilter("ignore", ResourceWarning)
+        reason = _why_no_engine(docker)
+        gc.collect()
+    return reason
+
+
+def _why_no_engine(docker: Any) -> str:
     try:
         client = docker.from_env(timeout=10)
         try:
@@ -99,3 +121,19 @@ def why_no_containers() -> str:
     except docker.errors.DockerException as error:
         return f"no Docker engine answers: {str(error)[:120]}"
     return ""
+
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find_chromium() -> str | None:
+    """Return the path of the Chromium that browser tests drive: ``ARB_CHROMIUM``, else of PATH."""
+    chosen = os.environ.get("ARB_CHROMIUM")
+    return chosen or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def why_no_browser() -> str:
+    """Return why browser tests cannot run here; empty if they can."""
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is missing; install the [browser] extra"
+    return "" if find_chromium() else "there is no Chromium (Debian's package chromium)"

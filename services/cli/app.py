@@ -14,11 +14,16 @@ import typer
 from typer.exceptions import TyperException
 
 from services.cli import (
+    commands_audit,
     commands_basis,
     commands_calibrate,
+    commands_chart,
+    commands_completion,
     commands_data,
+    commands_doctor,
     commands_export,
     commands_funding,
+    commands_init,
     commands_ledger,
     commands_look,
     commands_operate,
@@ -26,6 +31,10 @@ from services.cli import (
     commands_research,
     commands_run,
     commands_strategy,
+    commands_top,
+    commands_venues,
+    commands_watch,
+    commands_why,
 )
 from services.cli.verify import verify_command
 from shared.errors import ArbError, ConfigError
@@ -52,18 +61,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 commands_run.register(app)
+commands_init.register(app)
 commands_look.register(app)
+commands_top.register(app)
+commands_chart.register(app)
+commands_why.register(app)
+commands_doctor.register(app)
 commands_funding.register(app)
 commands_ledger.register(app)
 commands_basis.register(app)
 commands_operate.register(app)
+commands_audit.register(app)
 commands_rebalance.register(app)
 commands_calibrate.register(app)
 commands_export.register(app)
 commands_strategy.register(app)
 commands_research.register(app)
 commands_data.register(app)
+commands_venues.register(app)
+commands_watch.register(app)
 app.command("verify")(verify_command)
+commands_completion.register(app)
 
 
 def run() -> int:

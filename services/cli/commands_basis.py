@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import JustifyMethod
 from rich.table import Table
 
 from services.cli import basis as board
@@ -16,6 +15,9 @@ from services.cli.commands_look import AsJson, RedisUrl
 from services.cli.output import console, emit_json
 from services.cli.settings import target
 from shared.watch.link import open_link
+
+if TYPE_CHECKING:
+    from rich.console import JustifyMethod
 
 NOTIONAL = 5_000.0
 NAMES = ("spot at", "perpetual", "at")

@@ -13,7 +13,7 @@ from services.cli.ledger import money as ledger_money
 from services.cli.ledger import plan as ledger_plan
 from services.cli.ledger import records as ledger_records
 from services.cli.ledger import tables as ledger_tables
-from services.cli.ledger.file import LIMIT, Wanted, opened, parse_since
+from services.cli.ledger.file import LIMIT, Wanted, opened, parse_times
 from services.cli.ledger.records import Record
 from services.cli.output import emit_json, note
 from services.cli.table_files import write_csv, write_parquet
@@ -36,16 +36,29 @@ Since = Annotated[
     str | None,
     typer.Option("--since", metavar="T", help="Like 90m, 7d or 2026-11-26T07:30:00Z."),
 ]
-Strategy = Annotated[str | None, typer.Option("--strategy", metavar="S")]
-Venue = Annotated[str | None, typer.Option("--venue", metavar="V")]
-Instrument = Annotated[str | None, typer.Option("--instrument", metavar="I")]
-Plan = Annotated[str | None, typer.Option("--plan", metavar="ID")]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="T", help="Before this time, given as for --since.")
+]
+Strategy = Annotated[
+    str | None, typer.Option("--strategy", metavar="S", help="Of the strategy with this id.")
+]
+Venue = Annotated[
+    str | None, typer.Option("--venue", metavar="V", help="At this venue; of plans, any leg.")
+]
+Instrument = Annotated[
+    str | None, typer.Option("--instrument", metavar="I", help="In this one, like BTC/USDT.")
+]
+Plan = Annotated[str | None, typer.Option("--plan", metavar="ID", help="Of this plan.")]
 Reason = Annotated[
     str | None, typer.Option("--reason", metavar="R", help="One of docs/denials.md.")
 ]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help=f"The newest so many; {LIMIT}, in files all."),
+]
+FirstRows = Annotated[int | None, typer.Option("--limit", min=1, help="The first so many; all.")]
+Days = Annotated[
+    int | None, typer.Option("--limit", min=1, help="The newest so many lines of days; all.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE")]
@@ -77,6 +90,7 @@ class Listing(NamedTuple):
 
 _OF_ORDERS = {
     "since": Since,
+    "until": Until,
     "strategy": Strategy,
     "venue": Venue,
     "instrument": Instrument,
@@ -103,14 +117,20 @@ LISTS = (
         ledger_records.positions,
         ledger_tables.show_positions,
         "Positions as risk reported them last, with what closing them would realize.",
-        {"venue": Venue, "instrument": Instrument},
+        {
+            "since": Since,
+            "until": Until,
+            "venue": Venue,
+            "instrument": Instrument,
+            "limit": FirstRows,
+        },
     ),
     Listing(
         "balances",
         ledger_records.balances,
         ledger_tables.show_balances,
         "Balances as every venue reported them last.",
-        {"since": Since, "venue": Venue},
+        {"since": Since, "until": Until, "venue": Venue, "limit": FirstRows},
     ),
     Listing(
         "why-denied",
@@ -119,6 +139,7 @@ LISTS = (
         "Opportunities that risk denied, and why.",
         {
             "since": Since,
+            "until": Until,
             "strategy": Strategy,
             "venue": Venue,
             "instrument": Instrument,
@@ -139,16 +160,20 @@ def _list_command(listing: Listing) -> Callable[..., None]:
         csv: Path | None,
         parquet: Path | None,
         since: str | None = None,
+        until: str | None = None,
         limit: int | None = None,
         **filters: str | None,
     ) -> None:
+        is_all = csv or parquet or listing.filters["limit"] is FirstRows
+        since_ns, until_ns = parse_times(since, until)
         wanted = Wanted(
-            since_ns=parse_since(since),
-            limit=limit or (ALL_ROWS if csv or parquet else LIMIT),
+            since_ns=since_ns,
+            until_ns=until_ns,
+            limit=limit or (ALL_ROWS if is_all else LIMIT),
             **filters,
         )
         with opened(ledger) as there:
-            found = listing.find(there, wanted)
+            found = _found(there, listing.find, wanted)
         _output(listing.name, found, listing.show, as_json, csv, parquet)
 
     options = {
@@ -173,44 +198,57 @@ def _list_command(listing: Listing) -> Callable[..., None]:
     return command
 
 
+def _found(ledger: Ledger, find: Find, wanted: Wanted) -> list[Record]:
+    """Return what is asked for; nothing of a name that the ledger does not know is a fault."""
+    found = find(ledger, wanted)
+    if not found:
+        ledger_records.check_known(ledger, wanted)
+    return found
+
+
 def plans(
-    plan: Annotated[
+    whole: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="A plan to show in full.")
     ] = None,
     *,
     ledger: Ledgers = None,
     since: Since = None,
+    until: Until = None,
     strategy: Strategy = None,
     venue: Venue = None,
     instrument: Instrument = None,
+    plan: Plan = None,
     limit: Limit = None,
     as_json: AsJson = False,
     csv: Csv = None,
     parquet: Parquet = None,
 ) -> None:
     """Plans: what was expected, how they ended, what they realized; with ID, one step by step."""
-    if plan is not None:
-        options: dict[str, Any] = {"--since": since, "--strategy": strategy, "--venue": venue}
-        options |= {"--instrument": instrument, "--limit": limit, "--csv": csv}
-        options["--parquet"] = parquet
+    if whole is not None:
+        options: dict[str, Any] = {"--since": since, "--until": until, "--strategy": strategy}
+        options |= {"--venue": venue, "--instrument": instrument, "--plan": plan}
+        options |= {"--limit": limit, "--csv": csv, "--parquet": parquet}
         if given := next((name for name, value in options.items() if value is not None), ""):
             raise ConfigError(f"{given} is for lists of plans; leave it out, or leave out the ID")
         with opened(ledger) as there:
-            whole = ledger_plan.whole(there, plan)
+            told = ledger_plan.whole(there, whole)
         if as_json:
-            emit_json({"schema": SCHEMA, **whole})
+            emit_json({"schema": SCHEMA, **told})
         else:
-            ledger_tables.show_plan(whole)
+            ledger_tables.show_plan(told)
         return
+    since_ns, until_ns = parse_times(since, until)
     wanted = Wanted(
-        since_ns=parse_since(since),
+        since_ns=since_ns,
+        until_ns=until_ns,
         strategy=strategy,
         venue=venue,
         instrument=instrument,
+        plan=plan,
         limit=limit or (ALL_ROWS if csv or parquet else LIMIT),
     )
     with opened(ledger) as there:
-        found = ledger_records.plans(there, wanted)
+        found = _found(there, ledger_records.plans, wanted)
     _output("plans", found, ledger_tables.show_plans, as_json, csv, parquet)
 
 
@@ -220,11 +258,15 @@ def pnl(
     since: Annotated[
         str | None, typer.Option("--since", metavar="T", help="Only days from this one on.")
     ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="T", help="Only days that begin before.")
+    ] = None,
     strategy: Strategy = None,
     venue: Annotated[
         str | None,
         typer.Option("--venue", metavar="V", help="Only what trading moved at this venue."),
     ] = None,
+    limit: Days = None,
     as_json: AsJson = False,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="A row per day, strategy, asset.")
@@ -232,14 +274,24 @@ def pnl(
     parquet: Parquet = None,
 ) -> None:
     """What was earned, per asset: by strategy, by venue, by day (UTC)."""
-    wanted = Wanted(since_ns=parse_since(since), strategy=strategy, venue=venue)
-    others = {"--since": since, "--strategy": strategy, "--csv": csv, "--parquet": parquet}
+    since_ns, until_ns = parse_times(since, until)
+    wanted = Wanted(
+        since_ns=since_ns,
+        until_ns=until_ns,
+        strategy=strategy,
+        venue=venue,
+        limit=limit or ALL_ROWS,
+    )
+    others: dict[str, Any] = {"--since": since, "--until": until, "--strategy": strategy}
+    others |= {"--limit": limit, "--csv": csv, "--parquet": parquet}
     if venue is not None and any(value is not None for value in others.values()):
         given = next(option for option, value in others.items() if value is not None)
         raise ConfigError(f"{given} and --venue: no venue is split by strategy or day; give one")
     with opened(ledger) as there:
         report = ledger_money.pnl(there)
-    ledger_money.narrow(report, wanted)
+        ledger_money.narrow(report, wanted)
+        if not (report["by_venue"] and report["pnl_by_strategy"]):
+            ledger_records.check_known(there, wanted)
     if csv is not None or parquet is not None:
         _output("pnl", report["by_day"], ledger_tables.show_days, as_json, csv, parquet)
     elif as_json:

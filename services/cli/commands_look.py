@@ -12,8 +12,10 @@ from rich.table import Table
 from services.cli import look, tail
 from services.cli.output import console, emit_json
 from services.cli.settings import target
+from shared.errors import ConfigError
 from shared.messages.base import Certainty
-from shared.watch.link import find_stream, open_link
+from shared.streams import BY_NAME, StreamSpec
+from shared.watch.link import open_link
 from shared.wording import signed, unsigned
 
 RedisUrl = Annotated[
@@ -94,7 +96,7 @@ def tail_command(
     ] = False,
 ) -> None:
     """Decode and print the messages of a stream."""
-    spec = find_stream(stream)
+    spec = _find_stream(stream)
     tail.check_since(since)
 
     async def print_all() -> None:
@@ -286,3 +288,15 @@ def _print_book(book: dict[str, Any]) -> None:
         ask = book["asks"][row] if row < len(book["asks"]) else ("", "")
         table.add_row(str(bid[1]), str(bid[0]), str(ask[0]), str(ask[1]))
     console.print(table)
+
+
+def _find_stream(name: str) -> StreamSpec:
+    """Return a stream by its name.
+
+    Raises:
+        ConfigError: No such stream; the text lists the existing ones.
+    """
+    spec = BY_NAME.get(name)
+    if spec is None:
+        raise ConfigError(f"no stream {name!r}; there are: {', '.join(BY_NAME)}")
+    return spec

@@ -12,11 +12,13 @@ import typer
 from services.cli import settings
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson, RedisUrl
 from services.cli.output import console, emit_json
+from shared.config_masked import masked
 from shared.errors import BusUnavailable
 from shared.messages.control import CommandKind
 from shared.strategy_inputs import feeds_beside_books
 from shared.watch.link import open_link
-from shared.watch.operate import KILL_BY_HAND, STOP_BY_HAND, CommandResult, command
+from shared.watch.operate import STOP_BY_HAND, CommandResult, command
+from shared.watch.outlook import outlook
 from shared.wording import counted
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the command.")]
@@ -64,51 +66,21 @@ def _send(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> N
     answer = asyncio.run(ask())
     if as_json:
         emit_json(answer)
-    elif answer.confirmed:
-        console.print(f"{kind}: done, trading is {answer.state} ({answer.reason})")
     else:
-        left = {**(answer.exposure or {}), **answer.positions}
-        exposure = f", still open {left}" if left else ""
-        console.print(
-            f"{kind}: sent, but not confirmed: trading is {answer.state} "
-            f"({answer.reason}){exposure}; {outlook(answer, kind)}"
-        )
+        console.print(answer_text(answer, kind), markup=False)
     raise typer.Exit(0 if answer.confirmed else EXIT_NOT_WELL)
 
 
-def outlook(answer: CommandResult, kind: CommandKind) -> str:
-    """Say what becomes of a command that nobody confirmed."""
-    told_again = answer.sent > 1 and kind is CommandKind.FLATTEN
-    if told_again or not answer.is_kept:
-        instead = ", HALT was sent in its place" if told_again else ""
-        return f"Redis lost the command{instead}: look at arb status, then say it again"
-    missing = [f"{name} {_silence(dead)}" for name, dead in answer.dead.items()]
-    who = ", ".join(each for each in missing if not each.startswith("sentinel"))
-    kept = "the command is kept and carried out when risk and executor are back"
-    if who:
-        kept = f"{who}; {kept}"
-    if kind is CommandKind.RESUME:
-        return kept
-    if answer.sentinel:
-        return f"{kept}; sentinel: {answer.sentinel}"
-    if kind is CommandKind.FLATTEN and "executor" in answer.dead:
-        return f"{kept}; nothing is closed until then: {_who_else(answer)}"
-    if "executor" in answer.dead:
-        return f"{kept}; without an executor no order leaves, but what rests stays: {KILL_BY_HAND}"
-    return f"{kept}; {STOP_BY_HAND}"
-
-
-def _silence(silent_s: float | None) -> str:
-    return "was never heard" if silent_s is None else f"has been silent for {silent_s:.0f} s"
-
-
-def _who_else(answer: CommandResult) -> str:
-    """Say who may flatten instead of an executor that is dead."""
-    if answer.sentinel_acts:
-        return "the sentinel takes it over, its alert SENTINEL_ACTED will say what it did"
-    if "sentinel" in answer.dead:
-        return "the sentinel is dead as well; arb kill --flatten does it at the venues"
-    return "the sentinel only alerts (sentinel.act); arb kill --flatten does it at the venues"
+def answer_text(answer: CommandResult, kind: CommandKind) -> str:
+    """Return what became of a command."""
+    if answer.confirmed:
+        return f"{kind}: done, trading is {answer.state} ({answer.reason})"
+    left = {**(answer.exposure or {}), **answer.positions}
+    exposure = f", still open {left}" if left else ""
+    return (
+        f"{kind}: sent, but not confirmed: trading is {answer.state} "
+        f"({answer.reason}){exposure}; {outlook(answer, kind)}"
+    )
 
 
 def kill(
@@ -160,7 +132,7 @@ def config_check(config: ConfigPath = None, as_json: AsJson = False) -> None:
 @config_app.command("show")
 def config_show(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Show the effective configuration: file, defaults and environment; secrets are masked."""
-    found = settings.masked(settings.check(config))
+    found = masked(settings.check(config))
     secrets = settings.secrets_set(found)
     if as_json:
         emit_json({"config": found, "secrets": secrets})

@@ -1,7 +1,8 @@
 """`arb backtest | optimize`: research is a program of its own with its own extra.
 
 A configuration with ``[rule]`` runs a rule over candles; one without is of the whole system, whose
-engines the lab runs on recordings, and research writes the report.
+engines the lab runs on recordings, and research writes the report. With ``[study]`` the lab runs
+many parameter sets of a strategy, and research judges them.
 """
 
 from __future__ import annotations
@@ -21,15 +22,9 @@ import typer
 from services.cli.commands_look import EXIT_NOT_WELL
 from shared.errors import ConfigError
 
-ConfigFile = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="Rule, costs, windows: docs/research.md.")
-]
 Files = Annotated[
     list[Path],
     typer.Argument(metavar="CONFIG", help="arb.toml, or a [rule] for candles: docs/research.md."),
-]
-Data = Annotated[
-    Path, typer.Option("--data", metavar="PATH", help="Candles: CSV, Parquet, or a store.")
 ]
 ManyData = Annotated[
     list[Path],
@@ -66,30 +61,46 @@ def backtest(
     _must_have_extra("backtest")
     if not _is_rule(config):
         raise typer.Exit(_trade(config, recordings, out, decisions, more))
-    if len(recordings) > 1:
-        raise ConfigError(
-            f"{config}: a [rule] runs over one file of candles, or a store; give one --data"
-        )
+    _must_be_one(config, recordings)
     if decisions is not None:
         raise ConfigError(f"--decisions: {config} has a [rule], which decides nothing of that kind")
     _research(["backtest", f"--data={recordings[0]}", f"--out={out}", *more, "--", str(config)])
 
 
 def optimize(
-    config: ConfigFile, data: Data, out: Out, jobs: Jobs = None, as_json: AsJson = False
+    files: Files, *, data: ManyData, out: Out, jobs: Jobs = None, as_json: AsJson = False
 ) -> None:
-    """Try a grid of parameters over candles, and say whether the best is more than luck."""
-    more = ["--json"] if as_json else []
+    """Try a grid of parameters of a rule or a strategy; say whether the best is more than luck."""
+    config, more = files[0], ["--json"] if as_json else []
+    recordings = [*data, *files[1:]]
     if jobs is not None:
         more += ["--jobs", str(jobs)]
     _must_have_extra("optimize")
-    _research(["optimize", f"--data={data}", f"--out={out}", *more, "--", str(config)])
+    what = "optimize"
+    if _is_rule(config):
+        _must_be_one(config, recordings)
+    elif _has(config, "study"):
+        what = "study"
+    given = [f"--data={each}" for each in recordings]
+    _research([what, *given, f"--out={out}", *more, "--", str(config)])
+
+
+def _must_be_one(config: Path, recordings: Sequence[Path]) -> None:
+    if len(recordings) > 1:
+        raise ConfigError(
+            f"{config}: a [rule] runs over one file of candles, or a store; give one --data"
+        )
 
 
 def _is_rule(config: Path) -> bool:
-    """Tell whether a configuration is of research; what else is wrong its own program says."""
+    """Tell whether a configuration is of a rule over candles."""
+    return _has(config, "rule")
+
+
+def _has(config: Path, section: str) -> bool:
+    """Tell whether a configuration has a section; what else is wrong its own program says."""
     try:
-        return "rule" in tomllib.loads(config.read_text(encoding="utf-8-sig"))
+        return section in tomllib.loads(config.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return False
 

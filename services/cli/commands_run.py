@@ -64,6 +64,7 @@ def _not_nan(seconds: float | None) -> float | None:
 
 
 def demo(
+    *,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -80,6 +81,9 @@ def demo(
         Path | None,
         typer.Option("--ledger", metavar="FILE", help="Keep its ledger there, for arb pnl etc."),
     ] = None,
+    web: Annotated[
+        bool, typer.Option("--web", help="With the dashboard; says where a browser finds it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything on simulated venues; leaves nothing behind."""
@@ -91,7 +95,7 @@ def demo(
         shown = chosen(_chosen(strategies))
     if ledger is not None and (ledger.exists() or not ledger.absolute().parent.is_dir()):
         raise ConfigError(f"--ledger {ledger}: give a new file in a directory that is there")
-    _finish(asyncio.run(run_demo(seconds, seed, as_json, shown, ledger)), as_json)
+    _finish(asyncio.run(run_demo(seconds, seed, as_json, shown, ledger, web=web)), as_json)
 
 
 def _chosen(path: str | None) -> list[StrategyConfig]:
@@ -150,12 +154,19 @@ def _replay_in_lab(
 
 
 def sim(
+    *,
     seeds: Annotated[
         str, typer.Option("--seeds", metavar="A..B", help="Which worlds to run; or one seed.")
     ] = "1..100",
     jobs: Annotated[
         str | None, typer.Option("--jobs", metavar="N", help="Processes; else one a processor.")
     ] = None,
+    strategies: Annotated[
+        str,
+        typer.Option(
+            "--strategies", metavar="WHICH", help="In each world: drawn (by its seed) or all."
+        ),
+    ] = "drawn",
     wire: Annotated[
         str, typer.Option("--wire", metavar="VENUE", help="One venue speaks its real protocol.")
     ] = "",
@@ -165,7 +176,14 @@ def sim(
     as_json: AsJson = False,
 ) -> None:
     """Simulate the whole system, crashes and faults included; exit code 1 on a violation."""
-    command = [sys.executable, "-m", "services.lab", "sim", f"--seeds={seeds}"]
+    command = [
+        sys.executable,
+        "-m",
+        "services.lab",
+        "sim",
+        f"--seeds={seeds}",
+        f"--strategies={strategies}",
+    ]
     if jobs is not None:
         command.append(f"--jobs={jobs}")
     if wire:
@@ -177,9 +195,16 @@ def sim(
     os.execve(sys.executable, command, dict(os.environ))
 
 
-def up(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Run the services of a configuration; needs a Redis."""
-    raise typer.Exit(asyncio.run(run_up(config, as_json)))
+def up(
+    config: ConfigPath = None,
+    embedded: Annotated[
+        bool,
+        typer.Option("--embedded", help="Run the bundled Valkey too, at bus.url, a unix socket."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the services of a configuration; needs a Redis, or --embedded."""
+    raise typer.Exit(asyncio.run(run_up(config, as_json, is_embedded=embedded)))
 
 
 def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import keyword
 import os
@@ -17,9 +18,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from services.cli.commands_look import RedisUrl
 from services.cli.commands_operate import ConfigPath
+from services.cli.look import strategy_notes
 from services.cli.output import console, emit_json
 from services.cli.settings import check as check_config
+from services.cli.settings import target
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.look_ahead import Make, examine, market, run
@@ -32,6 +36,7 @@ from shared.strategies.port import Input, Instance, Strategy
 from shared.strategy_files import built_ins, configured, load
 from shared.strategy_guard import returns_within
 from shared.strategy_inputs import check_answers, check_inputs, inputs_of
+from shared.watch.link import open_link
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
 EVENTS = 2_000
@@ -41,7 +46,7 @@ RUN_CPU_S = 5.0
 """Of the processor, for one run through the made-up market; a usual one takes 0.1 s."""
 HASH_SEEDS = ("1", "2")
 VENUES = ("venue-1", "venue-2", "venue-3")
-INSTRUMENTS = ("BTC/USDT", "ETH/USDT")
+INSTRUMENTS = ("BTC/USDT", "ETH/USDT", "ETH/BTC", "BTC/USDC", "USDC/USDT", "BTC/USDT:USDT")
 """Of the made-up market, where a strategy wants every book."""
 TEMPLATE_NAMES = frozenset(vars(template)) - {"TightBooks"}
 """What the template imports and defines: a class of such a name would hide it."""
@@ -55,9 +60,12 @@ def register(app: typer.Typer) -> None:
 
 
 @strategy_app.command("list")
-def list_strategies(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Built-in strategies and their parameters; with --config, what that configuration runs."""
+def list_strategies(
+    config: ConfigPath = None, redis: RedisUrl = None, as_json: AsJson = False
+) -> None:
+    """List built-in strategies, or those of --config; with --redis say which warm up, and why."""
     rows = []
+    notes = asyncio.run(_notes(redis)) if redis is not None else None
     if config is None:
         entries = [StrategyConfig(id=name, class_=name) for name in built_ins()]
         scanner, where = ScannerConfig(), "built-in"
@@ -67,20 +75,30 @@ def list_strategies(config: ConfigPath = None, as_json: AsJson = False) -> None:
     for entry in entries:
         instance = load(entry, scanner, where)
         assert instance.strategy is not None
+        how = {} if notes is None else {"note": notes.get(instance.id, "")}
         rows.append(
             {
                 "id": instance.id,
                 "class": instance.detector,
                 "what": _first_line(instance.strategy),
                 "params": msgspec.to_builtins(instance.strategy.params),
+                "warmup_ms": instance.strategy.warmup().span_ms,
                 "strategy_hash": instance.strategy_hash,
+                **how,
             }
         )
         if not as_json:
             console.print(f"{instance.id} ({instance.detector}): {rows[-1]['what']}", markup=False)
             console.print(f"    {shown(instance.strategy.params)}", markup=False)
+            if how.get("note"):
+                console.print(f"    {how['note']}", markup=False)
     if as_json:
         emit_json({"strategies": rows})
+
+
+async def _notes(redis: str) -> dict[str, str]:
+    async with open_link(target(redis)) as link:
+        return await strategy_notes(link)
 
 
 @strategy_app.command("check")

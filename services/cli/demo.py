@@ -11,13 +11,14 @@ import msgspec
 
 from services.cli.demo_ledger import RECORDER, check_ledger
 from services.cli.demo_strategies import RISK, Shown, strategy_lines
-from services.cli.output import console
+from services.cli.output import console, note
 from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
 from services.cli.screen import Screen
 from services.cli.settings import config_for_venues, with_funding
-from services.cli.stack import open_stack, seconds_since
+from services.cli.stack import DASHBOARD, free_port, open_stack, seconds_since
 from services.cli.venues import Addresses, ControlClient
 from shared.clock import SystemClock
+from shared.config_dashboard import DashboardConfig
 from shared.config_sections import ExecutorConfig, RecorderConfig
 from shared.services import USUAL_SERVICES
 from shared.strategy_inputs import check_strategies
@@ -26,6 +27,7 @@ from shared.watch.report import Ending, build_report
 from shared.watch.venue_comparison import read_accounts
 
 MARK = "SIMULATED"
+WEB_WITHIN_S = 30.0
 AtEnd = Callable[[Run, Ending, Addresses], Awaitable[None]]
 """Called when a run has ended and been valued, while the simulated venues still stand there."""
 
@@ -38,11 +40,13 @@ async def run_demo(
     keep: Path | None = None,
     *,
     at_end: AtEnd | None = None,
+    web: bool = False,
 ) -> dict[str, Any]:
     """Run until ``seconds`` of trading have passed (``None``: until stopped) and report.
 
     The ledger of the run goes to ``keep`` where that is given. ``at_end`` may look at the venues,
-    and trade there, when nothing of ours does any more.
+    and trade there, when nothing of ours does any more. With ``web`` the dashboard runs as well,
+    and where a browser finds it is told.
 
     Raises:
         StackError: Something did not start.
@@ -70,6 +74,7 @@ async def run_demo(
                 risk=RISK,
                 strategies=list(shown.strategies),
                 recorder=RecorderConfig(ledger=True, dir=str(stack.directory)),
+                dashboard=DashboardConfig(enabled=web, port=free_port(), operator=True),
             )
             if shown.one_shard:  # a strategy of several base assets is read by one scanner
                 bus = msgspec.structs.replace(config.bus, shards=1)
@@ -78,7 +83,11 @@ async def run_demo(
                 config = with_funding(config)
             check_strategies(config, "--strategies")
             run.phase("starting the services")
-            await stack.start_services(config, addresses, {}, (*USUAL_SERVICES, RECORDER))
+            names = [name for name in USUAL_SERVICES if web or name != DASHBOARD]
+            extra = {"ARB_DASHBOARD_DIR": str(stack.directory / DASHBOARD)}
+            await stack.start_services(config, addresses, extra, (*names, RECORDER))
+            if web:
+                await _tell_where_to_look(run, config.dashboard.port)
             await _trade(run, ending, seconds)
             await wind_down(run, ending)
             await check_ledger(
@@ -94,6 +103,17 @@ async def run_demo(
     if shown.notes:
         report["strategies"] = strategy_lines(shown, report)
     return report
+
+
+async def _tell_where_to_look(run: Run, port: int) -> None:
+    """Say where the dashboard is, with the token that opens it once the dashboard has made it."""
+    token = run.stack.directory / DASHBOARD / "operator.token"
+    if not await run.wait_for(lambda: token.exists() and bool(token.read_text()), WEB_WITHIN_S):
+        return
+    url = f"http://127.0.0.1:{port}/#token={token.read_text().strip()}"
+    run.screen.hint = f"{url} in a browser, or {run.screen.hint}"
+    if run.quiet_terminal:
+        note(f"arb demo: the dashboard is at {url}")
 
 
 async def _trade(run: Run, ending: Ending, seconds: float | None) -> None:

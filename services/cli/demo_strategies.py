@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from shared.config_sections import QuoteLimits, RiskConfig, ScannerConfig, StrategyConfig
+from shared.config_limits import QuoteLimits, RiskConfig
+from shared.config_sections import ScannerConfig, StrategyConfig
 from shared.strategies import built_in
 from shared.strategies.demo import Demo
 from shared.strategy_files import built_ins, load

@@ -34,6 +34,7 @@ from shared.streams import (
 from shared.watch.collector import Collector
 from shared.watch.latency import latency_record
 from shared.watch.link import POSITIONS, Link, StreamItem
+from shared.watch.server_info import version_of
 from shared.wording import signed
 
 SILENT_AFTER_S = 5.0
@@ -68,7 +69,7 @@ async def status(link: Link) -> dict[str, Any]:
         "missing": missing,
         "redis": {
             "url": link.where,
-            "server": await link.server_version(),
+            "server": version_of(await link.info("server")),
             "problem": problem,
         },
         "trading": {
@@ -109,6 +110,25 @@ async def status(link: Link) -> dict[str, Any]:
             }
             for a in list(collector.alerts)[-ALERTS_SHOWN:]
         ],
+    }
+
+
+async def strategy_notes(link: Link) -> dict[str, str]:
+    """Return what the scanners that are up say of strategies: warming up or disabled, and why.
+
+    Raises:
+        ConfigError: No scanner is up.
+    """
+    collector, now_ns = await survey(link), SystemClock.now_ns()
+    beats = [beat for beat in collector.latest_beat.values() if beat.service == "scanner"]
+    up = [beat for beat in beats if now_ns - beat.ts_ns < SILENT_AFTER_S * 1e9]
+    if not up:
+        raise ConfigError(f"{link.where}: no scanner is up; see arb status")
+    told = [item for beat in up for item in beat.notes.items()]
+    return {
+        about.removeprefix("strategy "): what
+        for about, what in told
+        if about.startswith("strategy ")
     }
 
 

@@ -3,6 +3,14 @@
 The steps from the expected edge to ``realized`` add up to the last digit; what is not known is
 ``None`` and makes the rest of its figures unknown, never zero. The accounts of the plan's own fills
 (``shared/domain/accounting.py``) say what was realized and charged.
+
+What the legs' fills differ from the expected prices by is in two parts: **latency drift** is what
+the price moved between the decision and the order, from ``price_expected`` of the leg to
+``price_arrival`` of the order, and **slippage** what the fills differed from there. The second
+price is of the newest book that the executor had when it put the order on record, not of the book
+at the venue when it arrived: both parts are estimated, their sum is known. Where an order has no
+such price (it rests, no LIVE book held all of it, or its record is of an older version) the drift
+of the plan is not known, and all of the difference is in the slippage.
 """
 
 from __future__ import annotations
@@ -23,20 +31,25 @@ STEPS = (
     "expected_edge",
     "expected_fees",
     "not_filled",
+    "latency_drift",
     "slippage",
     "unwind_cost",
     "fees",
     "conversion",
     "left_open",
 )
-"""What adds up to ``realized``. ``expected_fees`` are taken out of the expected edge again."""
+"""What adds up to ``realized``. ``expected_fees`` are taken out of the expected edge again.
+
+Only ``latency_drift`` may be unknown beside others that are known.
+"""
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What a plan's order was for."""
+    """What a plan's order was for; ``price_arrival`` as in ``OrderEvent`` (0: not known)."""
 
     purpose: OrderPurpose
     leg_index: int
+    price_arrival: Decimal = ZERO
 
 
 def waterfall(
@@ -48,8 +61,7 @@ def waterfall(
     """Return the steps, each an amount in ``quote`` and how well it is known.
 
     ``spread_captured`` is what the filled quantities were to bring in at the expected prices;
-    ``latency_drift`` is part of the slippage and unknown, as the book at the moment of the order is
-    not recorded. Funding is paid for positions, not for plans: a plan without a derivative has
+    Funding is paid for positions, not for plans: a plan without a derivative has
     none, for others it is not known here. ``inventory_cost`` is what bringing back what the plan
     took from venues was to cost when it was made; ``None`` where nobody asked.
     """
@@ -61,7 +73,9 @@ def waterfall(
     is_spot = not any(":" in leg.instrument for leg in plan.legs)
     fees = _certainty_of_fees(books, plan.quote)
     doubts = {"fees": fees, "conversion": fees}
-    realized = None if steps is None else sum(steps.values(), ZERO)
+    if steps is not None and steps["latency_drift"] is not None and _has_legs(orders, fills):
+        doubts |= dict.fromkeys(("latency_drift", "slippage"), Certainty.ESTIMATED)
+    realized = None if steps is None else _total(steps)
     rows = {
         name: _figure(None if steps is None else steps[name], doubts.get(name, Certainty.KNOWN))
         for name in STEPS
@@ -76,7 +90,7 @@ def waterfall(
         "spread_captured": _figure(
             None if steps is None else _captured(plan, orders, fills), Certainty.KNOWN
         ),
-        "latency_drift": _figure(None, Certainty.UNKNOWN),
+        "latency_drift": rows["latency_drift"],
         "funding": _figure(ZERO if is_spot else None, Certainty.KNOWN),
         "fees_paid": _figure(result.fees, fees),
         "inventory_cost": None if later is None else _figure(later.amount, later.certainty),
@@ -113,40 +127,65 @@ def _leg_of(plan: ApprovedPlan, fill: Fill, orders: Mapping[str, Order]) -> Plan
     return found[0] if found else None
 
 
+def _is_of_leg(fill: Fill, orders: Mapping[str, Order]) -> bool:
+    """Tell whether it is no hedge or unwinding; of an order that is not on record, too."""
+    order = orders.get(fill.client_order_id)
+    return order is None or order.purpose is OrderPurpose.LEG
+
+
+def _has_legs(orders: Mapping[str, Order], fills: Sequence[Fill]) -> bool:
+    return any(_is_of_leg(fill, orders) for fill in fills)
+
+
+def _drift(fill: Fill, leg: PlanLeg, orders: Mapping[str, Order]) -> Decimal | None:
+    """Return what the price moved for a leg's fill before its order; ``None``: not known."""
+    order = orders.get(fill.client_order_id)
+    if order is None or not order.price_arrival:
+        return None
+    return fill.side.signed(fill.qty) * (leg.price_expected - order.price_arrival)
+
+
+def _total(steps: Mapping[str, Decimal | None]) -> Decimal:
+    return sum((amount for amount in steps.values() if amount is not None), ZERO)
+
+
 def _steps(
     plan: ApprovedPlan, orders: Mapping[str, Order], fills: Sequence[Fill], books: Books
-) -> dict[str, Decimal] | None:
+) -> dict[str, Decimal | None] | None:
     """Return every step, ``None`` where they cannot be told apart."""
     names = {fill.instrument for fill in fills} | {leg.instrument for leg in plan.legs}
     markets = [split_instrument(name) for name in sorted(names)]
     if any(m.quote != plan.quote or m.kind is InstrumentKind.INVERSE for m in markets):
         return None  # several assets, or another formula
-    slippage = unwind = cash = ZERO
+    legs_cost = unwind = ZERO
+    drifts: list[Decimal | None] = []
     for fill in fills:
         leg = _leg_of(plan, fill, orders)
         if leg is None:
             return None
         got = fill.side.signed(fill.qty) * (leg.price_expected - fill.price)
-        cash -= fill.side.signed(fill.qty) * fill.price
-        order = orders.get(fill.client_order_id)
-        if order is None or order.purpose is OrderPurpose.LEG:
-            slippage += got
+        if _is_of_leg(fill, orders):
+            legs_cost += got
+            drifts.append(_drift(fill, leg, orders))
         else:
             unwind += got
+    known = [each for each in drifts if each is not None]
+    drift = sum(known, ZERO) if len(known) == len(drifts) else None
     expected = sum((-leg.side.signed(leg.qty) * leg.price_expected for leg in plan.legs), ZERO)
     captured = _captured(plan, orders, fills)
     keys = dict.fromkeys(holding_key(fill.venue, fill.instrument) for fill in fills)
     held = (books.holdings[key].cost for key in keys if key in books.holdings)
-    steps = {
+    steps: dict[str, Decimal | None] = {
         "expected_edge": plan.net_expected,
         "expected_fees": expected - plan.net_expected,
         "not_filled": captured - expected,
-        "slippage": slippage,
+        "latency_drift": drift,
+        "slippage": legs_cost - (drift or ZERO),
         "unwind_cost": unwind,
         "fees": -books.result(plan.quote).fees,
         "left_open": sum(held, ZERO),
     }
-    rest = books.result(plan.quote).realized - sum(steps.values(), ZERO)
+    rest = books.result(plan.quote).realized - _total(steps)
     return {**steps, "conversion": rest}
 
 

@@ -49,6 +49,7 @@ LAST_BEAT_S = 1.3
 """Heartbeats come every second: after this long the last one has told everything."""
 FUNDING_TOLD_NS = 2_000_000_000
 """What funding paid is asked for a second after it settled."""
+FUNDING_WITHIN_S = 10.0
 
 
 @dataclass(slots=True)
@@ -278,6 +279,8 @@ async def wind_down(run: Run, ending: Ending) -> None:
     await stop_market(run, ending)
     ending.streams = await stream_sizes(run)
     await asyncio.sleep(LAST_BEAT_S)
+    if quiet:  # what settled meanwhile is waited for: what it paid is asked a second later
+        await run.wait_for(lambda: not run.collector.funding.unknown(), FUNDING_WITHIN_S)
     ended_ns = SystemClock.now_ns() - FUNDING_TOLD_NS
     running = run.stack.supervisor.usage()
     ending_first = ("sentinel", "scanner", "risk", "executor")

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.look import funding_text, price_text, spread_bps
+from services.cli.opportunity_terms import expected, terms_text
 from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.messages.base import BookState, Side, TradingState
@@ -47,6 +48,8 @@ ROUNDS_SHOWN = 4
 TOP_ROWS_MAX = 20
 WIDE_COLUMNS = 100
 """With fewer the panels stand below each other: a price that is cut says nothing."""
+TERMS_COLUMNS = 160
+"""With fewer the terms of an opportunity have no room; its net has them in any case."""
 MONEY_ROWS, LATENCY_ROWS, SHORTEST_PANEL_ROWS = 11, 9, 4
 
 
@@ -82,7 +85,7 @@ def render(screen: Screen, size: ConsoleDimensions) -> Layout:
     )
     layout["top"].split_row(Layout(_books(screen), ratio=57), Layout(_money(screen), ratio=43))
     layout["middle"].split_row(
-        Layout(_opportunities(screen), ratio=1), Layout(_fills(screen), ratio=1)
+        Layout(_opportunities(screen, size.width), ratio=1), Layout(_fills(screen), ratio=1)
     )
     layout["bottom"].split_row(
         Layout(_services(screen), ratio=57), Layout(_latency(screen), ratio=43)
@@ -181,7 +184,7 @@ def _books(screen: Screen) -> Panel:
         age_ms = max(0.0, (screen.now_ns - view.ts_ns) / 1e6)
         table.add_row(
             venue,
-            _short_name(instrument),
+            short_name(instrument),
             Text(view.state, STATE_STYLE[view.state]),
             Text(price_text(bid), "green"),
             Text(price_text(ask), "red"),
@@ -193,7 +196,7 @@ def _books(screen: Screen) -> Panel:
     return _panel(table, "books")
 
 
-def _short_name(instrument: str) -> str:
+def short_name(instrument: str) -> str:
     """Return an instrument as its row says it: quotes are USDT unless said otherwise."""
     name = split_instrument(instrument)
     quote = "" if name.quote == QUOTE_USUAL else f"/{name.quote}"
@@ -304,19 +307,25 @@ def _when(ts_ns: int) -> str:
     return datetime.fromtimestamp(ts_ns / 1e9, UTC).strftime("%H:%M:%S")
 
 
-def _opportunities(screen: Screen) -> Panel:
-    table = _table(
+def _opportunities(screen: Screen, width: int) -> Panel:
+    shown = _last(screen.collector.recent_opportunities)
+    columns: list[tuple[str, JustifyMethod]] = [
         ("time", "left"),
         ("base", "left"),
         ("buy > sell", "left"),
         ("bps", "right"),
         ("net", "right"),
-    )
-    for o in reversed(_last(screen.collector.recent_opportunities)):
+    ]
+    if width >= TERMS_COLUMNS and any(terms_text(each) for each in shown):
+        columns.append(("in it", "left"))
+    table = _table(*columns)
+    for o in reversed(shown):
         way = " > ".join("+".join(leg.venue for leg in o.legs if leg.side is side) for side in Side)
-        edge = Text(f"{o.edge_bps:.1f}", "green")
+        net, net_bps = expected(o)
+        edge = Text(f"{net_bps:.1f}", "green")
         assets = "-".join(each.asset for each in o.values) or o.base
-        table.add_row(_when(o.ts_ns), assets, way, edge, f"{o.net:.2f}")
+        more = [terms_text(o)] if len(columns) > 5 else []
+        table.add_row(_when(o.ts_ns), assets, way, edge, f"{net:.2f}", *more)
     return _panel(table, f"opportunities ({screen.collector.opportunities})")
 
 

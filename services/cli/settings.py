@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from shared.bus.address import CA_SETTING, Endpoint, check_ca_file, is_of_sentinel, mask
+from shared.bus.address import CA_SETTING, Endpoint, check_ca_file, is_of_sentinel
 from shared.bus.keys import accept_unsigned_until_ns, variable_of
 from shared.config import (
     DEFAULT_CONFIG,
@@ -22,13 +22,21 @@ from shared.config import (
     read_secret,
     simulated_host,
 )
-from shared.config_sections import BusConfig, Config, ExporterConfig, VenueConfig
+from shared.config_dashboard import DashboardConfig
+from shared.config_notifier import HEARTBEAT_VARIABLE, secret_variable
+from shared.config_sections import (
+    BusConfig,
+    Config,
+    ExporterConfig,
+    VenueConfig,
+)
 from shared.domain.instrument import is_spot, split_instrument
 from shared.errors import ConfigError
 from shared.feeds import extras_of
 from shared.store.extra import must_have
 from shared.strategy_inputs import check_strategies
 from shared.streams import SIGNED
+from shared.venues.ccxt_classes import check_exchange
 from shared.venues.registry import load_feed
 from shared.watch.link import Target
 
@@ -69,7 +77,13 @@ def _scalar(value: Any) -> str:
 
 
 def config_for_venues(
-    instruments: Iterable[tuple[str, str]], http: str, ws: str, redis_url: str, **sections: Any
+    instruments: Iterable[tuple[str, str]],
+    http: str,
+    ws: str,
+    redis_url: str,
+    *,
+    dashboard: DashboardConfig = DashboardConfig(port=0),
+    **sections: Any,
 ) -> Config:
     """Return a configuration whose venues are served below their names at these addresses."""
     by_venue: dict[str, list[str]] = {}
@@ -78,6 +92,7 @@ def config_for_venues(
     return Config(
         bus=BusConfig(url=redis_url),
         exporter=ExporterConfig(port=0),
+        dashboard=dashboard,
         venues={
             venue: VenueConfig(
                 instruments=sorted(names), rest_url=f"{http}/{venue}", ws_url=f"{ws}/{venue}"
@@ -103,6 +118,30 @@ def has_derivatives(venue: VenueConfig) -> bool:
     return not all(is_spot(instrument) for instrument in venue.instruments)
 
 
+def check_gateways(config: Config, where: str) -> None:
+    """Refuse a venue whose exchange of ccxt is none, or lacks what orders need.
+
+    The latter is left to live and simulated trading: on paper no order is sent.
+
+    Raises:
+        ConfigError: There is one; the text says what is missing.
+    """
+    generic = [(n, v) for n, v in config.venues.items() if v.ccxt_id]
+    for name, venue in generic:
+        check_exchange(venue.ccxt_id, f"{where}: venues.{name}.ccxt_id: ")
+    generic = [(n, v) for n, v in generic if v.trade]
+    if not generic or config.executor.mode == "paper":
+        return
+    # Here, because nobody else needs ccxt to check a configuration.
+    from shared.accounts.venue_capabilities import check_generic, probed
+
+    for name, venue in generic:
+        try:
+            check_generic(name, venue, probed(name, venue))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
+
+
 def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
     """Load a configuration and check also what only shows at start-up.
 
@@ -122,6 +161,7 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
             extras_of(name, venue, feed.extras)
         except ConfigError as error:
             raise ConfigError(f"{where}: venues.{name}: {error}") from error
+    check_gateways(config, where)
     Endpoint(config.bus, f"{where}: bus.url (or ARB_REDIS_URL)")
     if config.bus.tls_ca_file:
         check_ca_file(config.bus.tls_ca_file, f"{where}: {CA_SETTING}")
@@ -145,26 +185,6 @@ def without_limits(config: Config) -> list[str]:
     return [quote for quote in quotes if config.risk.limits_in(quote) is None]
 
 
-def masked(config: Config) -> Config:
-    """Return the configuration without the passwords that its URLs may hold."""
-    replace = msgspec.structs.replace
-    venues = {
-        name: replace(
-            venue,
-            rest_url=mask(venue.rest_url),
-            ws_url=mask(venue.ws_url),
-            account_ws_url=mask(venue.account_ws_url),
-        )
-        for name, venue in config.venues.items()
-    }
-    return replace(
-        config,
-        bus=replace(config.bus, url=mask(config.bus.url)),
-        recorder=replace(config.recorder, ledger_url=mask(config.recorder.ledger_url)),
-        venues=venues,
-    )
-
-
 def secret_names(config: Config) -> list[str]:
     """Return the names of all secrets that a configuration can use."""
     names = ["ARB_REDIS_USERNAME", "ARB_REDIS_PASSWORD"]
@@ -175,6 +195,9 @@ def secret_names(config: Config) -> list[str]:
     for venue in config.venues:
         for owner in ("", "SENTINEL_"):
             names += [f"ARB_{owner}{venue.upper()}_API_{part}" for part in ("KEY", "SECRET")]
+    names += [secret_variable(channel.name) for channel in config.notifier.channels]
+    if config.notifier.heartbeat_url:
+        names.append(HEARTBEAT_VARIABLE)
     return names
 
 

@@ -23,10 +23,11 @@ from shared.config_sections import Config
 from shared.embedded import EmbeddedServer
 from shared.errors import ArbError, BusUnavailable, ConfigError
 from shared.services import ALL_SERVICES, SERVICE_OF, SERVICES
-from shared.streams import SIGNED, keys_of
+from shared.streams import CTL_COMMAND, SIGNED, keys_of
 from shared.watch.link import open_link
 
 BUS, VENUES = "valkey", "venuesim"
+DASHBOARD = "dashboard"
 STOP_RANK = {
     **{spec.name: spec.stop_rank for spec in ALL_SERVICES},
     VENUES: 4,
@@ -51,11 +52,18 @@ def service_program(
     *,
     log: Path | None,
     secrets: Mapping[str, str] | None = None,
+    gives_commands: bool = False,
 ) -> Program:
-    """Return how one service is run: with the credentials and keys only that it is to hold."""
+    """Return how one service is run: with the credentials and keys only that it is to hold.
+
+    ``gives_commands``: it is also given the key that an operator signs with.
+    """
     spec = SERVICE_OF[name]
-    foreign = [variable_of(s.signed_with) for s in SIGNED if s.signed_with not in keys_of(name)]
+    held_keys = keys_of(name) + (keys_of(CTL_COMMAND.producer) if gives_commands else ())
+    foreign = [variable_of(s.signed_with) for s in SIGNED if s.signed_with not in held_keys]
     foreign += [f"{variable}_FILE" for variable in foreign]
+    others = tuple(s.own_secrets for s in ALL_SERVICES if s.own_secrets and s.name != name)
+    foreign += [key for key in environ if others and key.startswith(others)]
     env = {k: v for k, v in environ.items() if not (_is_venue_secret(k) or k in foreign)}
     env["ARB_INSTANCE"] = environ.get("ARB_INSTANCE") or f"{name}-1"
     if spec.holds_secrets:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.drill import Happened, Report, run
-from tests.chaos.faults import SIMULATION, ChaosStack, GroupStack
+from tests.chaos.faults import SIMULATION, STANDBYS, ChaosStack, GroupStack
 from tests.support import ROOT
 
 PROJECT = "arbstream-chaos"
@@ -35,6 +35,7 @@ def stack_up(*, with_sentinel: bool = False) -> Iterator[ChaosStack]:
         COMPOSE_FILE=os.pathsep.join(str(ROOT / name) for name in files),
         ARB_REDIS_PORT="0",
         ARB_METRICS_PORT="0",
+        ARB_DASHBOARD_PORT="0",
         ARB_LEDGER="yes",
     )
     os.environ.pop("ARB_TOML", None)
@@ -43,7 +44,8 @@ def stack_up(*, with_sentinel: bool = False) -> Iterator[ChaosStack]:
         ChaosStack.compose("build", within_s=BUILD_S)
         ChaosStack.compose("up", "--detach", "--wait", SIMULATION)
         before = ChaosStack.accounts()
-        ChaosStack.compose("up", "--detach")
+        second = (f"--scale={name}=2" for name in STANDBYS)
+        ChaosStack.compose("up", "--detach", *second)
         yield GroupStack(before) if with_sentinel else ChaosStack(before)
     finally:
         ChaosStack.compose("down", "--volumes", "--timeout", "5", check=False)

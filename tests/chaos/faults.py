@@ -20,6 +20,8 @@ from tests.compose_stack import ComposeStack
 from tests.support import eventually_sync
 
 RECORDER, SIMULATION = "recorder", "venuesim"
+STANDBYS = ("risk", "executor")
+"""Services of which a second container stands by."""
 ATTEMPTS, ATTEMPT_S = 10, 1.0
 FAIL_OVER_S = 60
 """Sentinel needs some seconds; a busy machine more."""
@@ -63,13 +65,18 @@ class ChaosStack(ComposeStack):
             time.sleep(ATTEMPT_S)
         raise AssertionError(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
 
-    def container_name(self, service: str) -> str:
-        return str(self.container(service)["Name"]).lstrip("/")
+    def container_name(self, service: str, index: int = 1) -> str:
+        return str(self.container(service, index)["Name"]).lstrip("/")
 
     def network(self) -> str:
         """The network to the venues, by its name in Docker."""
         networks = self.container(SIMULATION)["NetworkSettings"]["Networks"]
         return next(iter(networks))
+
+    @staticmethod
+    def instance(service: str, chance: random.Random) -> int:
+        """Draw one of a service's containers, by its number: the active one or its standby."""
+        return chance.choice((1, 2)) if service in STANDBYS else 1
 
 
 class GroupStack(ChaosStack):
@@ -107,6 +114,11 @@ class GroupStack(ChaosStack):
         """Say it to the primary of now; the one of before only repeats it."""
         self._reconnect()
         super().say(kind)
+
+    def bus_network(self) -> str:
+        """The network to the servers, by its name in Docker; nothing else leads to them."""
+        networks = self.container(self.servers[1])["NetworkSettings"]["Networks"]
+        return next(iter(networks))
 
     def replace_primary(self) -> None:
         """Kill the primary's container for good, and start it once another has taken over."""
@@ -151,19 +163,23 @@ def draw(stack: ChaosStack, chance: random.Random) -> Fault:
     """Return the next fault."""
     often = (_kill, _kill, _kill, _pause, _pause, _venue, _venue, _venue)
     rarely = (_cut_off, _kill_redis, _pause_redis, _kill_venues, _restart, _fill_disk)
-    of_groups = (_fail_over, _fail_over) if isinstance(stack, GroupStack) else ()
+    of_groups = (
+        (_fail_over, _fail_over, _cut_off_bus, _cut_off_bus)
+        if isinstance(stack, GroupStack)
+        else ()
+    )
     return chance.choice((*often, *rarely, *of_groups))(stack, chance)
 
 
 def _kill(stack: ChaosStack, chance: random.Random) -> Fault:
     target = chance.choice((*SERVICES, RECORDER))
-    return Fault("kill -9", target, partial(stack.kill, target))
+    return Fault("kill -9", target, partial(stack.kill, target, stack.instance(target, chance)))
 
 
 def _pause(stack: ChaosStack, chance: random.Random) -> Fault:
     """Freeze every process of a container: what SIGSTOP does, and a machine that stands still."""
     target = chance.choice((*SERVICES, RECORDER))
-    name = stack.container_name(target)
+    name = stack.container_name(target, stack.instance(target, chance))
     return Fault(
         "freeze",
         target,
@@ -176,12 +192,33 @@ def _pause(stack: ChaosStack, chance: random.Random) -> Fault:
 def _cut_off(stack: ChaosStack, chance: random.Random) -> Fault:
     """Take a service's network to the venues away."""
     target = chance.choice(TO_VENUES)
-    name, network = stack.container_name(target), stack.network()
+    name = stack.container_name(target, stack.instance(target, chance))
+    network = stack.network()
     return Fault(
         "partition",
         target,
         partial(stack.docker, "network", "disconnect", network, name),
         partial(stack.docker, "network", "connect", "--alias", target, network, name),
+        seconds=chance.uniform(1.0, 8.0),
+    )
+
+
+def _cut_off_bus(stack: ChaosStack, chance: random.Random) -> Fault:
+    """Take a service's network to Redis and Sentinel away, or that of one of the servers.
+
+    A primary that is cut off for long enough is replaced, and comes back to follow the new one.
+    """
+    assert isinstance(stack, GroupStack)
+    target = chance.choice((*SERVICES, RECORDER, *stack.servers))
+    name = stack.container_name(target, stack.instance(target, chance))
+    network, again = stack.bus_network(), ("network", "connect", "--alias", target)
+    if target in stack.servers:
+        again += ("--ip", stack.address(target))
+    return Fault(
+        "bus cut off",
+        target,
+        partial(stack.docker, "network", "disconnect", network, name),
+        partial(stack.docker, *again, network, name),
         seconds=chance.uniform(1.0, 8.0),
     )
 

@@ -1,4 +1,6 @@
-"""A real Prometheus scrapes a system that trades: the alerts are quiet, and say who is dead."""
+"""A real Prometheus scrapes a system that trades: alerts are quiet and say who is dead, and every
+panel of the dashboards has data.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ from typing import Any
 import pytest
 
 from deploy.alert_rules import RULES
+from deploy.dashboard_tables import DASHBOARDS
 from services.cli.stack import free_port
-from shared.alerting import RECORDING_RULES
+from shared.alerting.table import RECORDING_RULES
 from tests.e2e.up import arb, prepared, trading
 from tests.support import eventually_sync
 
@@ -78,7 +81,21 @@ def test_alerts_are_quiet_while_all_is_well_and_name_the_dead(tmp_path: Path) ->
             assert firing(url) == {("ArbWatchdog", "")}
             for rule in RECORDING_RULES:
                 assert ask(url, rule.name), rule.name
+            eventually_sync(lambda: has_data(url), timeout_s=60, every_s=2, what="panels")
             with_stopped(services["scanner"]["pid"], url)
+
+
+def has_data(url: str) -> bool:
+    """Tell whether every panel shows something that should; some are rightly empty here."""
+    empty = [
+        f"{dashboard.name}: {panel.title}: {query.expression}"
+        for dashboard in DASHBOARDS
+        for panel in dashboard.panels
+        for query in panel.queries
+        if not panel.absent and not ask(url, query.expression)
+    ]
+    assert not empty, "\n".join(empty)
+    return True
 
 
 def with_stopped(pid: int, url: str) -> None:

@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -128,9 +129,15 @@ def check_sound(report: dict[str, Any], *, dust: bool = False) -> None:
         check_money(report)
 
 
-def check_nothing_naked(report: dict[str, Any]) -> None:
-    """What is left of an asset, derivatives counted in, is too little for an order."""
-    for asset, qty in report["residual_exposure"].items():
+def check_nothing_naked(
+    report: dict[str, Any], paid: Mapping[str, Decimal] = MappingProxyType({})
+) -> None:
+    """What is left of an asset, derivatives counted in, is too little for an order.
+
+    ``paid`` is what inverse contracts paid in coins: it is held, and hedged by nothing.
+    """
+    for asset, left in report["residual_exposure"].items():
+        qty = left - paid.get(asset, Decimal(0))
         prices = [
             each["close_price"]
             for each in report["positions"]
@@ -143,7 +150,8 @@ def check_money(report: dict[str, Any]) -> None:
     """What we say was earned is what the venues' own accounts have gained, to the last digit."""
     assert report["pnl"]
     for quote, money in report["pnl"].items():
-        assert money["certainty"] in {"known", "estimated"}
+        why = quote, money["certainties"], money["fees_unpriced"], report["funding_unknown"]
+        assert money["certainty"] in {"known", "estimated"}, why
         assert money["realized"] + money["unrealized"] == report["venue_equity_change"][quote]
     for position in report["positions"]:
         assert position["unrealized"] is not None

@@ -18,7 +18,7 @@ from services.executor.standdown import REFUSALS_MAX
 from shared import streams
 from shared.codec import FIELD, decode
 from shared.config import load_bus_config
-from shared.config_sections import RiskConfig
+from shared.config_limits import RiskConfig
 from shared.messages.base import Message
 from shared.messages.control import Alert, Severity
 from shared.messages.execution import ApprovedPlan, ExecutorReady, OrderEvent, OrderStatus, PlanDone

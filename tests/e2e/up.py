@@ -21,7 +21,7 @@ CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("ARB_")}
 
 
 @contextmanager
-def prepared(tmp_path: Path) -> Iterator[Path]:
+def prepared(tmp_path: Path, **sections: Any) -> Iterator[Path]:
     """A directory with an arb.toml of simulated venues that run, and of a bus that runs."""
     with (
         EmbeddedServer(tmp_path / "bus") as server,
@@ -43,6 +43,7 @@ def prepared(tmp_path: Path) -> Iterator[Path]:
                 ready["ws"],
                 server.url,
                 executor=ExecutorConfig(mode="simulated"),
+                **sections,
             )
             (tmp_path / "arb.toml").write_text(to_toml(config))
             (tmp_path / "keys.json").write_text(json.dumps(ready["credentials"]))
@@ -71,9 +72,9 @@ def is_trading(folder: Path) -> bool:
 
 
 @contextmanager
-def trading(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`arb up`, well and ACTIVE."""
-    secrets = {}
+def trading(folder: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`arb up`, well and ACTIVE, with ``more`` in its environment."""
+    secrets = dict(more)
     for venue, keys in json.loads((folder / "keys.json").read_text()).items():
         secrets[f"ARB_{venue.upper()}_API_KEY"] = keys["apiKey"]
         secrets[f"ARB_{venue.upper()}_API_SECRET"] = keys["secret"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,13 @@ from shared.watch.link import Link, open_link
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     with EmbeddedServer(tmp_path_factory.mktemp("bus")) as running:
         yield running
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of the test's own."""
+    with EmbeddedServer(tmp_path / "valkey") as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from services.venuesim.app import Options
 from shared.accounts.account_stream import AccountSource
 from shared.accounts.ccxt_gateway import CcxtGateway, make_client
 from shared.accounts.gateway import OrderKey, OrderReport, OrderRequest, StreamState
-from shared.accounts.opening import load_quirks
+from shared.accounts.venue_capabilities import load_quirks
 from shared.clock import SystemClock
 from shared.config import Secret
 from shared.messages.base import Side

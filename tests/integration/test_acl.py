@@ -21,19 +21,23 @@ from deploy.acl import (
     keys,
     render,
 )
+from services.dashboard import requests as dashboard_requests
+from services.dashboard.requests import DecisionsRead, ReadDecisions
+from services.dashboard.transport import RedisReader as DashboardReader
 from services.exporter.requests import BooksRead, ReadBooks, ReadStreams, StreamsRead
-from services.exporter.transport import RedisReader
+from services.exporter.transport import Reader
 from services.recorder.ledger import FOLLOWED
 from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.engine import Result
-from shared.errors import ConfigError
-from shared.messages.control import Alert, Severity
+from shared.errors import BusUnavailable, ConfigError
+from shared.messages.control import Alert, CommandKind, Severity
 from shared.services import SERVICE_NAMES, followers_of
 from shared.streams import ALERT, ALL, ANYONE, CTL_COMMAND, EXEC_PLAN, MD_BOOK, Delivery
 from shared.watch.link import Target, open_link
+from shared.watch.operate import command
 
 
 class GuardedServer(EmbeddedServer):
@@ -129,12 +133,12 @@ async def test_the_recorder_may_ask_what_the_ledger_needs(
     assert pages.keys() == FOLLOWED.keys()
 
 
-async def test_the_exporter_may_measure_what_it_may_not_read(
+async def test_the_exporter_may_measure_every_stream_and_change_none(
     server: GuardedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARB_REDIS_USERNAME", "exporter")
     monkeypatch.setenv("ARB_REDIS_PASSWORD", "exporter")
-    reader = RedisReader(Target(BusConfig(url=server.url)), 2, 500, asyncio.create_task)
+    reader = Reader(Target(BusConfig(url=server.url)), 2, 500, asyncio.create_task)
     told: asyncio.Queue[Result] = asyncio.Queue()
     reader.carry_out(ReadStreams(), told.put_nowait)
     reader.carry_out(ReadBooks(), told.put_nowait)
@@ -145,7 +149,44 @@ async def test_the_exporter_may_measure_what_it_may_not_read(
     assert isinstance(books, BooksRead), books
     with client(server, "exporter") as r:
         for spec in (EXEC_PLAN, CTL_COMMAND, MD_BOOK):
-            assert not allowed(r.execute_command, "XRANGE", spec.key(), "-", "+")
+            assert not allowed(r.execute_command, "XADD", spec.key(), "*", "m", "x")
+            assert not allowed(r.execute_command, "XTRIM", spec.key(), "MAXLEN", "0")
+
+
+async def test_the_dashboard_reads_what_it_shows_and_commands_nothing(
+    server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARB_REDIS_USERNAME", "dashboard")
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", "dashboard")
+    reader = DashboardReader(Target(BusConfig(url=server.url)), 2, asyncio.create_task)
+    told: asyncio.Queue[Result] = asyncio.Queue()
+    reader.carry_out(ReadDecisions(), told.put_nowait)
+    decisions = await told.get()
+    reader.carry_out(dashboard_requests.ReadStreams(), told.put_nowait)
+    streams = await told.get()
+    await reader.close()
+    assert isinstance(decisions, DecisionsRead), decisions
+    assert isinstance(streams, dashboard_requests.StreamsRead), streams
+    with client(server, "dashboard") as r:
+        for spec in (EXEC_PLAN, CTL_COMMAND, MD_BOOK):
+            assert not allowed(r.execute_command, "XADD", spec.key(), "*", "m", "x")
+            assert not allowed(r.execute_command, "XTRIM", spec.key(), "MAXLEN", "0")
+
+
+async def test_a_dashboard_with_the_operators_login_gives_commands(
+    server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARB_REDIS_USERNAME", "dashboard")
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", "dashboard")
+    target = Target(BusConfig(url=server.url), login="DASHBOARD_")
+    async with open_link(target) as link:
+        with pytest.raises(BusUnavailable, match="could not be sent"):
+            await command(link, CommandKind.HALT, "test", within_s=0.1)
+    monkeypatch.setenv("ARB_DASHBOARD_REDIS_USERNAME", OPERATOR)
+    monkeypatch.setenv("ARB_DASHBOARD_REDIS_PASSWORD", OPERATOR)
+    async with open_link(target) as link:
+        result = await command(link, CommandKind.HALT, "test", within_s=0.1)
+    assert (result.is_kept, result.sent) == (True, 1)
 
 
 async def test_transactions_outlive_the_server(

@@ -17,6 +17,7 @@ def stack(request, monkeypatch):
         "COMPOSE_FILE",
         "ARB_REDIS_PORT",
         "ARB_METRICS_PORT",
+        "ARB_DASHBOARD_PORT",
         "ARB_LEDGER",
     ):
         monkeypatch.setenv(name, "")  # what the drill sets is taken back after it

@@ -53,6 +53,15 @@ def test_mistakes_are_one_line(ledger, tmp_path):
         (("orders", "--ledger", str(newer)), f"has schema {SCHEMA + 1}, this program knows"),
         (("orders", "--ledger", str(other)), "is a database of something else"),
         (("orders", "--ledger", str(ledger), "--since", "soon"), "90m, 12h or 7d"),
+        (("fills", "--ledger", str(ledger), "--until", "soon"), "--until 'soon' is not a time"),
+        (("plans", "--ledger", str(ledger), "--since", "1h", "--until", "2h"), "is not before"),
+        *(
+            ((name, "--ledger", str(ledger), "--venue", "krakn"), "it has alpha, beta")
+            for name in ("orders", "fills", "plans", "balances", "positions", "pnl", "why-denied")
+        ),
+        (("fills", "--ledger", str(ledger), "--instrument", "XBTUSD"), "it has BTC/USDT"),
+        (("plans", "p000001", "--ledger", str(ledger), "--until", "1h"), "--until is for lists"),
+        (("pnl", "--ledger", str(ledger), "--venue", "beta", "--limit", "1"), "give one"),
         (("positions", "--ledger", str(ledger), "--reason", "X"), "No such option: --reason"),
         (("pnl", "--ledger", str(tmp_path)), "is a directory"),
         (("pnl", "--ledger", str(empty)), "is empty"),

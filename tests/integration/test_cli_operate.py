@@ -31,15 +31,17 @@ async def test_a_halt_is_kept_when_nobody_is_there(link: Link, server: EmbeddedS
     assert (kept.message.kind, kept.message.reason) == (CommandKind.HALT, "test")
 
 
-def trading(state: TradingState, *commands: str) -> TradingStateChanged:
+def trading(state: TradingState, *commands: str, reason: str = "by test") -> TradingStateChanged:
     """What risk says of the trading state, and of the commands it took."""
     now_ns = time.time_ns()
     return TradingStateChanged(
-        ts_ns=now_ns, state=state, reason="by test", ts_since_ns=now_ns, commands=[*commands]
+        ts_ns=now_ns, state=state, reason=reason, ts_since_ns=now_ns, commands=[*commands]
     )
 
 
-async def obey(link: Link, state: TradingState, exposures: list[str]) -> None:
+async def obey(
+    link: Link, state: TradingState, exposures: list[str], reason: str = "by test"
+) -> None:
     """What risk and executor say after a command, one exposure after the other."""
     (command,) = await eventually(lambda: link.newest(CTL_COMMAND, count=1), timeout_s=30)
     assert isinstance(command.message, Command)
@@ -47,7 +49,7 @@ async def obey(link: Link, state: TradingState, exposures: list[str]) -> None:
         now_ns = time.time_ns()
         await say(
             link,
-            trading(state, command.message.command_id),
+            trading(state, command.message.command_id, reason=reason),
             RiskReport(
                 ts_ns=now_ns,
                 state=state,
@@ -75,6 +77,14 @@ async def test_a_command_is_confirmed_by_its_effect(
     done = await asked
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["state"] == state
+
+
+async def test_what_risk_says_is_text_and_no_markup(link: Link, server: EmbeddedServer) -> None:
+    asked = asyncio.create_task(arb_meanwhile("halt", "--redis", server.url))
+    await obey(link, TradingState.HALTED, ["0"], "[Errno 2] [/x]")
+    done = await asked
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "HALT: done, trading is HALTED ([Errno 2] [/x])\n"
 
 
 @pytest.mark.parametrize("taken", [(), ("halt-1",)])

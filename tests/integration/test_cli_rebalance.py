@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from shared.embedded import EmbeddedServer
+from shared.messages.balances import Balance
 from shared.messages.base import Message
-from shared.messages.execution import Balance, BalanceReport
+from shared.messages.execution import BalanceReport
 from shared.streams import STREAM_OF
 from shared.watch.link import Link
 from tests.decision_builders import make_info, make_view

@@ -16,6 +16,7 @@ import pytest
 import redis
 from testcontainers.compose import DockerCompose
 
+from deploy.services import FILES
 from shared.messages.base import TradingState
 from shared.messages.control import CommandKind, Heartbeat
 from shared.messages.execution import PlanOutcome
@@ -38,7 +39,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(600)
 def stack() -> Iterator[ComposeStack]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMPOSE_PROJECT_NAME", PROJECT)
-        for port in ("ARB_REDIS_PORT", "ARB_METRICS_PORT"):
+        for port in ("ARB_REDIS_PORT", "ARB_METRICS_PORT", "ARB_DASHBOARD_PORT"):
             patch.setenv(port, "0")  # any free one
         patch.delenv("ARB_TOML", raising=False)
         compose = DockerCompose(ROOT, build=True, wait=False, profiles=["demo"])
@@ -98,6 +99,14 @@ def test_only_redis_can_write_where_its_socket_is(stack: ComposeStack) -> None:
     for service in ("scanner", "executor"):
         done = stack.compose("exec", "-T", service, "sh", "-c", f'python -c "{bind}" 2>&1; true')
         assert "Read-only file system" in done, f"{service}: {done}"
+
+
+def test_the_scanner_can_read_what_the_recorder_keeps_and_not_write_it(stack: ComposeStack) -> None:
+    mounts = {m["Destination"]: m["RW"] for m in stack.container("scanner")["Mounts"]}
+    assert mounts[FILES] is False
+    stack.compose("exec", "-T", "scanner", "ls", FILES)
+    done = stack.compose("exec", "-T", "scanner", "sh", "-c", f"touch {FILES}/x 2>&1; true")
+    assert "Read-only file system" in done
 
 
 def test_the_other_choice_is_refused_while_the_stack_runs(stack: ComposeStack) -> None:
@@ -222,6 +231,7 @@ def test_without_the_demo_it_is_real_data_and_paper() -> None:
         "ARB_TOML": "",
         "ARB_REDIS_PORT": "0",
         "ARB_METRICS_PORT": "0",
+        "ARB_DASHBOARD_PORT": "0",
     }
 
     def compose(*arguments: str) -> str:

@@ -21,7 +21,8 @@ from shared.lease_terms import TTL_MS
 from shared.messages.control import Alert, Severity
 from shared.streams import ALERT, CTL_COMMAND
 from shared.watch.link import Target, open_link
-from tests.redis_group import PASSWORD, SERVICE, Process, RedisGroup, free_ports
+from tests.ports import free_ports
+from tests.redis_group import PASSWORD, SERVICE, Process, RedisGroup
 from tests.support import eventually
 
 LONG_MS = 60_000

@@ -10,7 +10,7 @@ import pytest
 
 from services.venuesim.app import Options, Server
 from shared.accounts.ccxt_gateway import CcxtGateway, make_client
-from shared.accounts.opening import load_quirks
+from shared.accounts.venue_capabilities import load_quirks
 from shared.clock import SystemClock
 from shared.config import Secret
 from shared.errors import VenueError

@@ -15,7 +15,8 @@ import redis
 from shared.bus.redis_streams import RedisBus
 from shared.config_sections import BusConfig
 from shared.errors import BusUnavailable
-from tests.redis_group import Process, free_ports
+from tests.ports import free_ports
+from tests.redis_group import Process
 from tests.support import ROOT, eventually_sync
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal as D
 from services.venuesim.app import Options
 from shared.accounts.ccxt_gateway import CcxtGateway
 from shared.accounts.gateway import OrderRequest
-from shared.accounts.opening import load_quirks
+from shared.accounts.venue_capabilities import load_quirks
 from shared.clock import SystemClock
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution, cost_of

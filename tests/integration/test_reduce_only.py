@@ -12,7 +12,7 @@ import pytest
 from services.venuesim.app import Options
 from shared.accounts.ccxt_gateway import CcxtGateway, make_client
 from shared.accounts.gateway import OrderRequest
-from shared.accounts.opening import load_quirks
+from shared.accounts.venue_capabilities import load_quirks
 from shared.clock import SystemClock
 from shared.config import Secret
 from shared.domain.instrument import is_spot

@@ -7,20 +7,17 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from decimal import Decimal as D
 from pathlib import Path
 from typing import TypeVar
-
-import pytest
 
 from shared import streams
 from shared.bus.opening import open_bus
 from shared.bus.port import Bus, Input
 from shared.clock import SystemClock
 from shared.config_sections import BusConfig
-from shared.embedded import EmbeddedServer
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Message, Side, TradingState
 from shared.messages.control import Alert, CommandKind, Heartbeat
@@ -243,12 +240,6 @@ async def world(url: str, directory: Path, shards: int = 1, more: str = "") -> A
             await world.stop(name, signal.SIGKILL)
         for bus in buses:
             await bus.close()
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with EmbeddedServer(tmp_path / "valkey") as server:
-        yield server.url
 
 
 async def test_opportunity_becomes_one_plan_and_its_end_counts(url: str, tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ import pytest
 from shared.clock import SystemClock
 from shared.messages.arb import Opportunity
 from shared.messages.base import Side
-from shared.messages.control import Alert
+from shared.messages.control import Alert, Heartbeat
 from shared.messages.market import Trade
 from tests.decision_builders import SECOND
 from tests.integration.test_cli import arb_meanwhile
-from tests.integration.test_scanner_risk import url, world  # noqa: F401 - a fixture
+from tests.integration.test_scanner_risk import world
 from tests.strategy_files import HEAD, TRADES, write_strategy
 from tests.support import eventually
+from tests.unit.test_warm_up_from_store import rows_of, write_segment
 
 STRATEGIES = """
 [[strategies]]
@@ -59,7 +60,7 @@ SLOW = """
 """
 
 
-async def test_the_others_go_on_and_status_says_why(url: str, tmp_path: Path) -> None:  # noqa: F811
+async def test_the_others_go_on_and_status_says_why(url: str, tmp_path: Path) -> None:
     for name, body in {"endless": ENDLESS, "slow": SLOW, "mine": TRADES}.items():
         write_strategy(tmp_path, body, f"{name}.py")
     async with world(url, tmp_path, more=STRATEGIES) as w:
@@ -112,7 +113,7 @@ ONCE = TRADES.replace("self.pairs = ", "self.left = 1; self.pairs = ").replace(
 
 @pytest.mark.parametrize("shards", [1, 2])
 async def test_two_scanners_share_strategies_and_their_memory(
-    url: str,  # noqa: F811
+    url: str,
     tmp_path: Path,
     shards: int,
 ) -> None:
@@ -176,7 +177,7 @@ WARM_BODY += """
 
 
 async def test_what_the_stream_keeps_of_trades_warms_a_strategy_up(
-    url: str,  # noqa: F811
+    url: str,
     tmp_path: Path,
 ) -> None:
     head = HEAD.replace("import Depth,", "import Bars, Depth,")
@@ -202,3 +203,97 @@ async def test_what_the_stream_keeps_of_trades_warms_a_strategy_up(
         await w.spawn("scanner")
         # Nothing is traded any more: all its bars are of what was traded before.
         await eventually(lambda: w.all(Opportunity), timeout_s=20, what="a strategy that is warm")
+
+
+STORED = """
+[venues.kraken]
+instruments = ["BTC/USDT"]
+
+[recorder]
+enabled = true
+dir = "{root}"
+
+[[strategies]]
+id = "warm"
+class = "warm.py"
+"""
+STORED_BODY = TRADES.replace("self.pairs = ", "self.closes = []; self.pairs = ").replace(
+    "[each for each in found if isinstance(each, Opportunity)]",
+    "[each for each in found if isinstance(each, Opportunity) and len(self.closes) >= 60]",
+)
+STORED_BODY += """
+    def inputs(self):
+        return [Depth(), Bars("kraken", "BTC/USDT", 1, 100)]
+
+    def warmup(self):
+        return Warmup(span_ms=60_000)
+
+    def on_bar(self, bar, now_ns):
+        self.closes += [bar.close] if bar.complete else []
+        return []
+
+    def gauges(self):
+        right = [min(self.closes[0] + n, 10_119.0) for n, _ in enumerate(self.closes)]
+        return {"closes": len(self.closes), "closes_wrong": int(right != self.closes)}
+"""
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+async def test_what_the_bus_forgot_comes_from_the_recorders_store(
+    url: str,
+    tmp_path: Path,
+    has_store: bool,
+) -> None:
+    """120 s in the store, the last 20 of them also on the bus: it trades at once, or waits."""
+    head = HEAD.replace("import Depth,", "import Bars, Depth,")
+    write_strategy(tmp_path, STORED_BODY, "warm.py", head=head)
+    begin_ns = SystemClock.now_ns() // SECOND * SECOND - 120 * SECOND
+    trades = [
+        Trade(
+            venue="kraken",
+            instrument="BTC/USDT",
+            trade_id=str(number),
+            side=Side.BUY,
+            price=10_000.0 + number,
+            qty=0.1,
+            ts_recv_ns=begin_ns + number * SECOND,
+            ts_venue_ns=begin_ns + number * SECOND,
+        )
+        for number in range(1, 120)
+    ]
+    if has_store:
+        write_segment(tmp_path / "data", rows_of(trades, opens=False))
+    more = STORED.replace("{root}", str(tmp_path / "data"))
+    async with world(url, tmp_path, more=more) as w:
+        w.bid = 10_080.0
+        await w.say(*trades[-20:])
+        await w.spawn("scanner")
+        if not has_store:
+            await eventually(
+                lambda: (beats := w.all(Heartbeat)) and "strategy warm" in beats[-1].notes,
+                timeout_s=20,
+                what="a strategy that says that it warms up",
+            )
+            note = w.last(Heartbeat).notes["strategy warm"]
+            assert note.startswith("warming up: ")
+            told = await eventually(
+                lambda: "there is no store at" in w.last(Heartbeat).notes["strategy warm"],
+                timeout_s=20,
+            )
+            assert told
+            assert not w.all(Opportunity)
+            shown = await arb_meanwhile("status", "--redis", url)
+            assert "scanner: strategy warm: warming up: until " in shown.stdout
+            config = tmp_path / "listed.toml"  # without the venues that only this test knows
+            config.write_text(more)
+            listed = await arb_meanwhile(
+                "strategy", "list", "--config", str(config), "--redis", url
+            )
+            assert "warming up: until " in listed.stdout
+            assert "there is no store at" in " ".join(listed.stdout.split())
+            return
+        await eventually(lambda: w.all(Opportunity), timeout_s=30, what="a strategy that is warm")
+        w.seen.clear()
+        gauges = (await eventually(lambda: w.all(Heartbeat), timeout_s=20))[-1].gauges
+        assert gauges["closes"] >= 60
+        assert not gauges["closes_wrong"], "every second's close, none twice and none left out"

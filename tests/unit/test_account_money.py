@@ -7,8 +7,12 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import ccxt.async_support as ccxt
+
+from shared.messages.balances import Balance
 from shared.venues.binance import orders as binance
 from shared.venues.binanceusdm import orders as binanceusdm
+from shared.venues.bybit import orders as bybit
 from shared.venues.kraken import orders as kraken
 
 D = Decimal
@@ -44,6 +48,11 @@ def kraken_client(balances: dict[str, Any]) -> Any:
     )
 
 
+def amounts(told: dict[str, Balance]) -> dict[str, tuple[Decimal, Decimal]]:
+    assert all(each.wallet is None for each in told.values())
+    return {asset: (each.free, each.used) for asset, each in told.items()}
+
+
 def row(balance: str, hold: str = "0.0000") -> dict[str, str]:
     return {"balance": balance, "hold_trade": hold}
 
@@ -66,7 +75,7 @@ async def test_what_earns_rewards_is_spent_like_the_asset_itself() -> None:
         "ATOM.F": row("6"),
         "ATOM21.S": row("1"),
     }
-    assert await kraken.balances(kraken_client(told), read) == {
+    assert amounts(await kraken.balances(kraken_client(told), read)) == {
         "BTC": (D(3), D("0.5")),
         "ETH": (D(3), D(0)),
         "USD": (D(82), D(25)),
@@ -94,12 +103,42 @@ async def test_what_is_lent_out_is_no_coin_of_another_name() -> None:
         safe_currency_code=lambda asset_id: asset_id,
         privateGetAccount=answering({"balances": balances}),
     )
-    assert await binance.balances(client, read) == {
+    assert amounts(await binance.balances(client, read)) == {
         "BTC": (D(1), D("0.5")),
         "LDO": (D(3), D(0)),
         "USDT": (D(10), D(2)),
         "BNB": (D("0.1"), D(0)),
     }
+
+
+async def test_a_wallet_lacks_what_open_positions_earn() -> None:
+    """Of the answer of ``GET /fapi/v3/account``, through ccxt's own reading of it."""
+    usdt = {
+        "asset": "USDT",
+        "walletBalance": "1000.00",
+        "unrealizedProfit": "-300.00",
+        "marginBalance": "700.00",
+        "initialMargin": "250.00",
+        "availableBalance": "450.00",
+        "updateTime": 1720736417660,
+    }
+    client = ccxt.binanceusdm()
+    client.markets = {"BTC/USDT:USDT": {}}
+    client.fapiPrivateV3GetAccount = answering({"assets": [usdt]})
+    told = await binanceusdm.balances(client, read)
+    assert told == {"USDT": Balance(free=D(450), used=D(250), wallet=D(1000))}
+    assert told["USDT"].settled == 1_000
+    await client.close()
+
+
+async def test_margin_that_other_coins_back_is_no_balance() -> None:
+    coin = {"coin": "USDT", "walletBalance": "100", "locked": "0", "totalPositionIM": "260.5"}
+    client = SimpleNamespace(
+        safe_currency_code=lambda asset_id: asset_id,
+        privateGetV5AccountWalletBalance=answering({"result": {"list": [{"coin": [coin]}]}}),
+    )
+    (told,) = (await bybit.balances(client, read)).values()
+    assert (told.free, told.used, told.settled) == (0, D("260.5"), 100)
 
 
 async def test_positions_of_both_sides_make_one_amount() -> None:

@@ -10,6 +10,7 @@ import pytest
 from services.executor.paper import PaperGateway
 from services.lab.backtest_account import DAY_NS, BacktestAccount
 from services.lab.backtest_terms import VenueTerms
+from services.lab.equity import POINTS_MAX, Curve
 from services.lab.kernel import Kernel
 from services.lab.paper import not_here
 from shared.accounts.gateway import OrderRequest
@@ -177,3 +178,15 @@ def test_tiers_add_no_volume_over_quote_assets() -> None:
     assert venue.account.fee_bps(rules) == 10
     trade("BTC/USDC", "1000")
     assert venue.account.fee_bps(rules) == 2
+
+
+def test_the_last_point_of_a_curve_is_the_end_of_the_run() -> None:
+    """Where every other point is left out it was, too, and the report's result with it."""
+    for points in (1, 7, POINTS_MAX - 1, POINTS_MAX, POINTS_MAX + 1, 2 * POINTS_MAX + 3):
+        curve = Curve()
+        for at_ns in range(points - 1):
+            curve.add(at_ns, {"USDT": D(at_ns)})
+        curve.add(points - 1, {"USDT": D(-5)}, is_last=True)
+        assert curve.times_ns[-1] == points - 1
+        assert curve.profits["USDT"][-1] == -5
+        assert len(curve.times_ns) == len(curve.profits["USDT"]) <= POINTS_MAX

@@ -10,7 +10,7 @@ from services.executor.actions import Cancel, CheckAccount, SetSwitch, Submit
 from services.executor.transport import VenueRequests
 from shared.accounts.ccxt_requests import Requests
 from shared.accounts.gateway import OrderKey, OrderRequest
-from shared.accounts.opening import load_quirks
+from shared.accounts.venue_capabilities import load_quirks
 from shared.clock import SystemClock
 from shared.engine import Action
 from shared.histogram import Histogram

@@ -15,7 +15,7 @@ from services.executor.working_orders import NOT_FOUND_AFTER_SENT_NS
 from shared.accounts import ccxt_requests
 from shared.accounts.ccxt_gateway import CcxtGateway, make_client, plain
 from shared.accounts.gateway import OrderKey, OrderRequest
-from shared.accounts.opening import load_quirks
+from shared.accounts.venue_capabilities import load_quirks
 from shared.config import Secret
 from shared.errors import Cause, Rejected, Unavailable
 from shared.messages.terms import OrderType, TimeInForce
@@ -32,6 +32,9 @@ class Client:
     markets: ClassVar[dict[str, Any]] = {}
     currencies: ClassVar[dict[str, Any]] = {}
     options: ClassVar[dict[str, Any]] = {}
+
+    async def privatePostGetApiKeyInfo(self) -> dict[str, Any]:
+        return {"result": {"permissions": [], "ipAllowlist": []}}
 
     async def fetch(self) -> None:
         raise AssertionError("never called")

@@ -26,6 +26,7 @@ from shared.messages.market import VenueStatus
 from shared.watch.collector import Collector, Remembered
 from shared.watch.report import Ending, build_report
 from tests.decision_builders import make_beat, make_order, order_of
+from tests.ledger_builders import of_risk
 
 D = Decimal
 
@@ -203,17 +204,7 @@ def test_near_misses_and_denials_by_their_code() -> None:
 
 def quiet_parts(ts: int, **executor: int) -> tuple[RiskReport, ExecutorReady]:
     return (
-        RiskReport(
-            ts_ns=ts,
-            state=TradingState.HALTED,
-            exposure={},
-            realized={},
-            fees={},
-            realized_today={},
-            reserved=D(0),
-            plans_in_flight=0,
-            certainty=Certainty.KNOWN,
-        ),
+        msgspec.structs.replace(of_risk(ts, D(0), None), state=TradingState.HALTED),
         ExecutorReady(
             ts_ns=ts,
             ready=True,

@@ -5,14 +5,25 @@ from __future__ import annotations
 import io
 from decimal import Decimal as D
 
+import msgspec
 import pytest
 from rich.console import Console, ConsoleDimensions
 
+from services.cli.opportunity_terms import expected, terms_text
 from services.cli.screen import Screen, render
 from shared.messages.base import Side
+from shared.messages.offer_terms import ConversionTerms
 from shared.watch.collector import Collector
 from shared.watch.usage import Usage
-from tests.decision_builders import T0, make_fill, make_view, order_of
+from tests.decision_builders import (
+    T0,
+    make_carry_terms,
+    make_fill,
+    make_leg,
+    make_offer,
+    make_view,
+    order_of,
+)
 
 BOOKS = [
     (venue, f"{base}/USDT{settle}")
@@ -74,3 +85,32 @@ def test_what_is_being_stopped_is_not_said_to_restart(used: Usage, expected: str
     (row,) = [line for line in captured.get().splitlines() if "scanner" in line]
     assert expected in row
     assert ("restarting" in row) == (expected == "down, restarting")
+
+
+@pytest.mark.parametrize("width", [100, 200])
+def test_an_opportunity_shows_what_conversions_cost_and_funding_is_to_bring(width: int) -> None:
+    collector = Collector()
+    plain = make_offer([make_leg("alpha", Side.BUY, "1", "100")], net=D(3), edge_bps=D(300))
+    collector.on_message(plain)
+    assert (terms_text(plain), expected(plain)) == ("", (D(3), D(300)))
+    middle = {"leg": 2, "asset": "USDC", "rate": D("0.99"), "middle": D(1)}
+    changed = msgspec.structs.replace(
+        plain,
+        opportunity_id="converted",
+        conversions=[ConversionTerms(spread=D("0.25"), fee=D("0.5"), **middle)],
+    )
+    carry = make_carry_terms()
+    opened = msgspec.structs.replace(plain, opportunity_id="opened", carry=carry)
+    assert terms_text(changed) == "conversion -0.75"
+    assert terms_text(opened) == "funding +0.20, cost -0.10"
+    assert expected(opened) == (D("0.1"), D(10)), "of a notional of 100"
+    collector.on_message(changed)
+    collector.on_message(opened)
+    console = Console(file=io.StringIO(), width=width, height=60, force_terminal=False)
+    with console.capture() as captured:
+        size = ConsoleDimensions(width, 60)
+        console.print(render(Screen("demo", "", "", collector, now_ns=T0), size), height=60)
+    lines = captured.get().splitlines()
+    if width == 200:
+        assert any("funding +0.20, cost -0.10" in line and "10.0" in line for line in lines)
+    assert any("300.0" in line and "3.00" in line for line in lines)

@@ -66,6 +66,21 @@ def test_what_pays_is_offered_with_its_orders() -> None:
     assert float(found.edge_bps) == pytest.approx(39.5, abs=1.0)
 
 
+def test_what_the_conversion_costs_is_told_against_the_middle_of_its_book() -> None:
+    watched = Watched(edge_bps_min=10, notional_quote_max=1e6)
+    watched.prices()
+    (found,) = watched.found
+    (told,) = found.conversions
+    qty = found.legs[2].qty
+    assert (told.leg, told.asset) == (2, "USDC")
+    assert told.middle == D("0.9995")
+    assert told.rate == pytest.approx(D("0.999") * D("0.999"), abs=D("1e-9"))
+    assert told.spread == pytest.approx(qty * D("0.0005"), abs=D("1e-8"))
+    assert told.fee == pytest.approx(qty * D("0.999") * D("0.001"), abs=D("2e-8"))
+    assert told.cost == told.spread + told.fee
+    assert found.net == found.gross - found.fees, "nothing is counted twice"
+
+
 def test_what_was_held_back_is_offered_again_soon() -> None:
     watched = Watched(edge_bps_min=10, notional_quote_max=1e6, cooldown_ms=60_000)
     watched.prices()
@@ -148,6 +163,13 @@ def test_a_rate_the_other_way_round() -> None:
         ("BTC", 49_995.0),
         ("USDC", pytest.approx(1 / 1.0005)),
     ]
+    (told,) = found.conversions
+    qty = float(found.legs[2].qty)  # USD that 1.001 USDC each are paid for; the fee is taken of it
+    assert told.asset == "USDC"
+    assert float(told.middle) == pytest.approx(1 / 1.0005, rel=1e-9)
+    assert float(told.rate) == pytest.approx(0.999 / 1.001, rel=1e-9)
+    assert float(told.spread) == pytest.approx(qty * (1.001 / 1.0005 - 1), abs=1e-6)
+    assert float(told.fee) == pytest.approx(qty * 0.001, abs=1e-6)
 
 
 def test_routes_are_the_same_in_whatever_order_books_appear() -> None:

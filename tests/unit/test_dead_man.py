@@ -91,6 +91,19 @@ def test_a_failure_is_alerted_once_and_tried_again_soon() -> None:
     assert [each.code for each in world.published(Alert)].count("DEAD_MAN") == 1
 
 
+@pytest.mark.parametrize(("after_s", "pause_ms"), [(60, 5_000), (30, 5_000), (6, 1_000)])
+def test_it_is_tried_again_in_time_however_short_a_setting_lasts(
+    after_s: int, pause_ms: int
+) -> None:
+    """A pause of five seconds alone would let one of six run out after one failure."""
+    world = make_world(dead_man_s=after_s)
+    answer(world, act.SwitchFailed(asked(world)[-1], "503"))
+    failed_ns = world.now_ns
+    while len(asked(world)) == 1:
+        world.settle(1)
+    assert asked(world)[-1].ts_ns == failed_ns + pause_ms * SECOND // 1_000
+
+
 def test_a_clean_stop_turns_off_what_is_set_and_waits_for_that() -> None:
     world = make_world()
     alpha, beta, gamma = (asked(world, venue)[0] for venue in ("alpha", "beta", "gamma"))

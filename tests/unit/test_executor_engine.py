@@ -15,6 +15,8 @@ from services.executor.ids import (
     client_order_id,
     parse_client_order_id,
 )
+from shared.accounts.gateway import FillReport, OrderRequest
+from shared.codec import decode, encode
 from shared.domain.executions import Execution
 from shared.engine import Stopping
 from shared.messages.base import Certainty, Side, TradingState
@@ -31,7 +33,8 @@ from shared.messages.execution import (
     TradingStateChanged,
 )
 from shared.messages.rounds import Intent
-from tests.executor_model import MS, SECOND, T0, World, make_plan
+from shared.streams import EXEC_EVENT
+from tests.executor_model import MS, SECOND, T0, VenueOrder, World, make_plan
 
 D = Decimal
 
@@ -383,6 +386,22 @@ def test_nothing_starts_while_trading_is_halted_or_while_draining() -> None:
     assert not world.sent
 
 
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_plan_that_was_refused_is_not_started_when_it_comes_again(crashes: bool) -> None:
+    """Risk has given back what it held for it, and a plan has one end."""
+    world = make_world()
+    plan = make_plan("plan00000002", now_ns=world.now_ns)
+    command(world, CommandKind.HALT)
+    world.message(plan)
+    command(world, CommandKind.RESUME)
+    if crashes:
+        world.crash()
+    world.message(plan)
+    world.settle(2)
+    assert [done.outcome for done in world.published(PlanDone)] == [PlanOutcome.REFUSED]
+    assert not world.sent
+
+
 def test_a_plan_that_comes_twice_is_done_once() -> None:
     world = make_world()
     plan = make_plan(now_ns=world.now_ns)
@@ -457,14 +476,65 @@ def test_what_is_kept_of_finished_plans_is_bounded() -> None:
 
 @pytest.mark.parametrize("plan_id", ["abc123", "p" * 12, "much-longer than any id may be"])
 def test_client_order_ids_are_legal_everywhere_and_can_be_read_back(plan_id) -> None:
-    made = {client_order_id(plan_id, leg, n) for leg in range(4) for n in (0, 1, 35, 36, 1295)}
-    assert len(made) == 20
+    made = {
+        client_order_id(plan_id, leg, n) for leg in range(9) for n in (0, 35, 36, 1295, 1296, 5183)
+    }
+    assert len(made) == 54
     assert all(len(i) <= 18 and i.isalnum() and i.isascii() for i in made)
     assert client_order_id(plan_id, 1, 40) == client_order_id(plan_id, 1, 40)
-    parsed = parse_client_order_id(client_order_id(plan_id, 1, 40))
-    assert parsed is not None
-    assert parsed[1:] == (1, 40)
+    for leg, number in ((1, 40), (8, 0), (0, 1296), (8, 5183)):
+        parsed = parse_client_order_id(client_order_id(plan_id, leg, number))
+        assert parsed is not None
+        assert parsed[1:] == (leg, number)
     assert plan_id in (parsed[0], "much-longer than any id may be")
+
+
+def test_attempts_after_a_loss_can_be_read_by_those_who_know_fewer() -> None:
+    """Three quarters of all starts give numbers above 1,295."""
+    world = make_world(beta="reject")
+    world.settle(60)
+    assert attempt_after_loss(world.now_ns) > 1_295
+    plan = make_plan(now_ns=world.now_ns)
+    world.message(plan, torn="between legs")
+    world.message(plan, redelivered=True)
+    world.settle(8)
+    told = world.published(OrderEvent)
+    numbers = [parse_client_order_id(each.client_order_id) for each in told]
+    assert any(each is not None and each[2] > 1_295 for each in numbers)
+    assert decode(EXEC_EVENT, encode(EXEC_EVENT, told)) == told
+
+
+def test_a_plan_of_more_orders_than_a_plan_has_legs_is_evened_out_too() -> None:
+    """Two legs and seven hedges that the record lost: each that is adopted adds a leg."""
+    world = make_world()
+    (leg,) = make_plan(legs=(("alpha", Side.BUY, "0.1"),)).legs
+    for number in range(9):
+        name = client_order_id("lostplan0001", min(number, 2), max(0, number - 1))
+        order = VenueOrder(OrderRequest(client_order_id=name, terms=leg.terms), f"v{number}")
+        order.fills = [
+            FillReport(
+                trade_id=f"lost{number}",
+                venue_order_id=f"v{number}",
+                instrument=leg.instrument,
+                side=Side.BUY,
+                price=D(10_000),
+                qty=D("0.1"),
+                fee=D(0),
+                fee_asset="USDT",
+                ts_venue_ns=world.now_ns,
+            )
+        ]
+        world.orders["alpha"][name] = order
+    world.crash()
+    world.settle(60)
+    assert world.engine.counters()["orders_adopted"] == 9
+    (done,) = world.published(PlanDone)
+    assert done.outcome is PlanOutcome.UNWOUND
+
+
+def test_an_id_made_before_the_numbers_grew_is_read_as_it_was_meant() -> None:
+    assert client_order_id("TKT5PX2F", 1, 40) == "abTKT5PX2F114"
+    assert parse_client_order_id("abTKT5PX2F114") == ("TKT5PX2F", 1, 40)
 
 
 @pytest.mark.parametrize("text", ["", "ab", "x-TKT5PX2F0001", "abc", "ab" + "x" * 20])
@@ -473,10 +543,10 @@ def test_other_ids_are_not_ours(text) -> None:
 
 
 def test_starts_a_quarter_second_apart_number_their_orders_differently() -> None:
-    slots = [attempt_after_loss(T0 + n * 250 * MS) for n in range(160)]
+    slots = [attempt_after_loss(T0 + n * 250 * MS) for n in range(640)]
     numbers = {slot + n for slot in slots for n in range(8)}
-    assert len(numbers) == 1280
-    assert max(numbers) <= 1295
+    assert len(numbers) == 5120
+    assert max(numbers) <= 5183
 
 
 def test_flatten_closes_both_legs_of_a_hedge_at_their_own_places() -> None:

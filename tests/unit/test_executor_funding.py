@@ -11,6 +11,7 @@ from services.executor import checkpoint
 from services.executor.funding import SEEN_MAX, UNTOLD_NS_MAX
 from shared.accounts.gateway import PaymentReport
 from shared.domain.funding import HOUR_NS
+from shared.errors import Cause
 from shared.messages.base import Side
 from shared.messages.control import Alert
 from shared.messages.execution import FundingKnown, FundingPaid
@@ -112,6 +113,26 @@ def test_an_account_that_cannot_be_asked_leaves_it_unknown_not_zero() -> None:
     world.funding_closed = False
     until(world, FIRST_NS + 100 * SECOND)
     assert (last_known(world).reason, booked(world)) == ("", D("0.3"))
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_a_refused_query_stands_no_venue_down_and_plans_go_on_there(cause: Cause) -> None:
+    """Whatever the venue's reason: funding is unknown there, and nothing else is."""
+    world = make_world()
+    world.funding_closed, world.funding_cause = True, cause
+    world.crash()
+    world.settle(30)
+    world.message(rate(FIRST_NS, world.now_ns))
+    world.message(of_round(world, PAIR, Intent.OPEN))
+    until(world, FIRST_NS + 30 * SECOND)
+    assert (world.engine.state.down, world.engine.obstacle) == ({}, "")
+    assert world.engine.state.books.quantities[f"gamma|{PERP}"] == D("-0.1")
+    assert "cannot be read: no income for you" in last_known(world).reason
+    assert {told.venue for told in world.published(FundingKnown)} == {"gamma"}
+    closing = tuple((venue, side.opposite, qty) for venue, side, qty in PAIR)
+    world.message(of_round(world, closing, Intent.CLOSE, plan_id="plan00000009"))
+    world.settle(5)
+    assert not any(world.engine.state.books.quantities.values())
 
 
 def test_nothing_is_lost_or_told_twice_over_restarts() -> None:

@@ -12,7 +12,7 @@ import pytest
 from services.executor.intake import Intake
 from services.executor.market import Markets
 from services.executor.state import ExecutorState
-from shared.config_sections import RiskConfig
+from shared.config_limits import RiskConfig
 from shared.messages.base import Side
 from shared.messages.control import CommandKind
 from shared.messages.execution import ApprovedPlan, OrderEvent, PlanDone, PlanOutcome

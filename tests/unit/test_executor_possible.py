@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from services.executor import actions as act
 from shared.accounts.gateway import FillReport, OrderReport
+from shared.messages.balances import Balance
 from shared.messages.base import Side
 from shared.messages.control import Alert
-from shared.messages.execution import Balance, BalanceReport, Fill, OrderStatus, PlanDone
+from shared.messages.execution import BalanceReport, Fill, OrderStatus, PlanDone
 from tests.decision_builders import make_terms
 from tests.executor_model import SPOT, World, make_plan
 from tests.unit.test_executor_engine import make_world

@@ -12,7 +12,7 @@ from services.executor.ids import client_order_id
 from shared.engine import Stopping
 from shared.errors import Cause
 from shared.messages.base import BookState, Side, TradingState
-from shared.messages.control import Command, CommandKind
+from shared.messages.control import Alert, Command, CommandKind
 from shared.messages.execution import (
     ApprovedPlan,
     OrderEvent,
@@ -25,7 +25,7 @@ from shared.messages.execution import (
 )
 from shared.messages.terms import LegPolicy, Resting, TimeInForce
 from tests.decision_builders import make_view
-from tests.executor_model import LOT, MS, SECOND, SPOT, World, make_plan
+from tests.executor_model import LOT, MS, SECOND, SPOT, VenueOrder, World, make_plan
 from tests.unit.test_executor_engine import make_world
 
 D = Decimal
@@ -372,6 +372,24 @@ def test_no_leg_starts_that_would_meet_an_order_of_ours() -> None:
     assert "an order of ours" in end.reason
 
 
+@pytest.mark.parametrize(("adapters", "meets"), [({"alpha": "beta"}, True), ({}, False)])
+def test_nor_one_of_another_account_at_the_same_venue(
+    adapters: dict[str, str], meets: bool
+) -> None:
+    world = World(lambda what, options: options[0], adapters=adapters)
+    while world.engine.obstacle:
+        while world.inbox:
+            world.deliver()
+        world.tick()
+    world.calm = True
+    rests_on_beta(world, "9996")
+    legs = (("gamma", Side.BUY, "0.1"), ("alpha", Side.SELL, "0.1"))  # at 9995
+    world.message(make_plan("plan00000002", now_ns=world.now_ns, legs=legs))
+    deliver_all(world)
+    refused = [end for end in world.published(PlanDone) if "an order of ours" in end.reason]
+    assert bool(refused) is meets
+
+
 def test_what_is_no_plan_with_one_resting_leg_is_refused() -> None:
     world = make_world()
     good = quote(world)
@@ -425,3 +443,31 @@ def test_a_hedge_is_never_more_than_its_leg_also_where_the_fee_is_in_the_base_as
     assert hedges
     assert max(each.qty for each in hedges.values()) == 1
     assert sum(order.filled_qty for order in hedges.values()) > 1
+
+
+@pytest.mark.parametrize("plan_id", ["strange00001", PLAN])
+def test_an_order_of_ours_that_reaches_the_venue_late_is_found_and_canceled(plan_id: str) -> None:
+    """Of a plan that the record lacks, or of one whose orders are all over."""
+    world = resting_world()
+    run_for(world, 8 * SECOND)  # canceled: its time to rest is over
+    assert not any(order.rests for order in world.orders["alpha"].values())
+    late = world.orders["alpha"][MAKER]
+    name = client_order_id(plan_id, 0, 9)
+    request = msgspec.structs.replace(late.request, client_order_id=name)
+    world.orders["alpha"][name] = VenueOrder(request, "late", rests=True)
+    run_for(world, 32 * SECOND)
+    assert not world.orders["alpha"][name].rests
+    assert world.published(Alert)
+
+
+def test_what_rests_after_a_flatten_is_not_canceled_by_the_next_look() -> None:
+    world = make_world()
+    world.calm = True
+    for kind in (CommandKind.FLATTEN, CommandKind.RESUME):
+        world.message(Command(ts_ns=world.now_ns, command_id=kind, kind=kind, operator="test"))
+        run_for(world, SECOND)
+    run_for(world, 27 * SECOND)
+    world.message(quote(world))
+    run_for(world, 3 * SECOND)
+    assert world.orders["alpha"][MAKER].rests
+    assert world.cancels[MAKER] == 0

@@ -10,7 +10,7 @@ import pytest
 
 from services.executor.intake import Intake
 from services.executor.market import Markets
-from shared.config_sections import RiskConfig
+from shared.config_limits import RiskConfig
 from shared.domain.plan_cost import ExpectedLeg, expected_cost
 from shared.messages.base import Side
 from shared.messages.execution import (

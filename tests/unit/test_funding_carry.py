@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.config_sections import Config, StrategyConfig
+from shared.domain.funding import Predicted
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Side
 from shared.messages.execution import Denied
@@ -15,6 +16,7 @@ from shared.messages.market import Funding, FundingSettled
 from shared.messages.rounds import Intent, RoundState
 from shared.strategies.built_in.funding_carry import FundingCarry
 from shared.strategies.carry_markets import FundingCarryParams
+from shared.strategies.carry_terms import settlements_until
 from shared.strategy_files import load_strategies
 from tests.decision_builders import PERP, SECOND, T0, make_info, make_view
 from tests.unit.test_spot_perp_basis import World
@@ -108,6 +110,45 @@ def test_it_opens_where_the_rates_earn_the_round_and_closes_where_they_fade() ->
     assert world.intents == [Intent.OPEN, Intent.CLOSE]
     assert world.last.state is RoundState.CLOSED
     assert not world.every(Denied)
+
+
+def test_an_opening_tells_the_funding_it_is_for_and_what_that_costs() -> None:
+    """0.199 BTC at 10,001: 40 bps of fees, 4 of spreads; 5 bps at 50 settlements in 400 hours."""
+    world = ready()
+    world.show(10_000, 10_000)
+    (found,) = world.every(Opportunity)
+    told = found.carry
+    assert told is not None
+    notional = D("0.199") * 10_001
+    assert found.notional == notional
+    assert (told.rate, told.interval_ns, told.ts_funding_ns) == (D("0.0005"), INTERVAL_NS, NEXT_NS)
+    assert (told.settlements, told.settlements_to_earn) == (50, 9)
+    assert told.funding_next == notional * D("0.0005")
+    assert told.funding == notional * D("0.025")
+    assert told.fees == notional * D("0.004")
+    assert told.spreads == pytest.approx(notional * D("0.0004"), abs=D("1e-6"))
+    assert told.basis == 0
+    assert told.net == told.funding - told.fees - told.spreads
+    assert told.apr_gross == D("0.5475")  # 5 / 8 bps an hour, 8,760 hours
+    assert told.apr_net == pytest.approx(D("0.5475") - D("0.0044") * 8_760 / 400, abs=D("1e-7"))
+    assert 9_800 < told.liquidation_bps < 10_000
+
+
+def test_settlements_are_counted_up_to_the_end_of_the_horizon() -> None:
+    predicted = Predicted(T0, T0 + HOUR_NS, 8 * HOUR_NS, D("0.0001"))
+    counts = [settlements_until(predicted, T0 + n * HOUR_NS) for n in (0, 1, 8, 9, 17)]
+    assert counts == [0, 1, 1, 2, 3]
+
+
+def test_closings_have_no_such_terms() -> None:
+    world = ready()
+    world.show(10_000, 10_000)
+    world.rate(0.1)
+    world.rate(0.2, NEXT_NS + INTERVAL_NS)
+    world.show(10_000, 10_000)
+    opened, closed = world.every(Opportunity)
+    assert (opened.intent, closed.intent) == (Intent.OPEN, Intent.CLOSE)
+    assert closed.carry is None
 
 
 def test_a_payment_is_no_reason_to_close() -> None:

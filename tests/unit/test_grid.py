@@ -46,3 +46,13 @@ def test_a_number_after_finer_ones_still_counts(text: str, tick: str) -> None:
     grid.add([("1.0", "0.12345"), (text, "1")])
     rules = grid.rules("v", "A/B", taker_fee_bps=Decimal(1), notional_min=Decimal(1))
     assert (rules.tick_size, rules.lot_size) == (Decimal(tick), Decimal("0.00001"))
+
+
+def test_a_least_value_in_dollars_is_none_of_a_market_between_coins() -> None:
+    """A recording of ETH/BTC once refused every order below 5 BTC."""
+    grid = Grid()
+    grid.add([("0.04844", "1.2300")])
+    for instrument, least in {"ETH/BTC": "0", "BTC/USDC": "5", "BTC/USDT:USDT": "5"}.items():
+        rules = grid.rules("v", instrument, taker_fee_bps=Decimal(10), notional_min=Decimal(5))
+        assert rules.notional_min == Decimal(least)
+        assert rules.qty_min == rules.lot_size == Decimal("0.01")

@@ -61,6 +61,12 @@ def test_percentiles_are_right_within_five_percent(fraction: float) -> None:
     assert histogram.percentile_ns(fraction) == pytest.approx(exact, rel=0.05)
 
 
+@pytest.mark.parametrize("index", [BUCKETS_MAX, 10**9])
+def test_a_bucket_beyond_the_last_is_the_last(index: int) -> None:
+    assert bucket_bounds(index) == bucket_bounds(BUCKETS_MAX - 1)
+    assert percentile({index: 1}, 0.5) == percentile({BUCKETS_MAX - 1: 1}, 0.5)
+
+
 def test_nothing_recorded_has_no_percentile() -> None:
     assert Histogram().percentile_ns(0.5) is None
 

@@ -7,11 +7,13 @@ from decimal import Decimal as D
 import msgspec
 import pytest
 
+from services.lab.loss_caps import may_be_left
 from services.lab.publishing import publish
 from services.lab.quiet import QuietChecks
 from services.lab.simulate import run_seed
 from services.lab.world import START_NS, World
 from services.risk.rounds import Rounds
+from shared.config_sections import ExecutorConfig
 from shared.domain.accounting import Books
 from shared.domain.executions import execution_of
 from shared.messages.base import Side
@@ -124,3 +126,21 @@ def test_what_a_venue_closes_of_a_plan_at_a_loss_is_beyond_its_cap() -> None:
 def test_the_loss_of_a_liquidation_is_not_that_of_the_plan_that_hedges_it() -> None:
     outcome = run_seed(8497)
     assert not outcome.violations, outcome.story
+
+
+@pytest.mark.parametrize(
+    ("after_s", "realized", "worth", "allowed"),
+    [
+        (6, "-21", "29", True),
+        (6, "-21", "30", False),  # more than the cap covers
+        (4, "-21", "29", False),  # it could still have been traded
+    ],
+)
+def test_a_rest_may_stay_where_nothing_traded_it_in_time_and_the_cap_covers_it(
+    after_s: int, realized: str, worth: str, allowed: bool
+) -> None:
+    plan = msgspec.structs.replace(make_plan(), loss_cap=D(50))
+    done = make_done("p", plan.ts_ns + after_s * 1_000_000_000, realized=D(realized))
+    settings = ExecutorConfig(hedge_deadline_ms=5_000)
+    assert may_be_left(plan, done, D(worth), settings) is allowed
+    assert not may_be_left(None, done, D(worth), settings)

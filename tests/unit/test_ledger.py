@@ -127,6 +127,8 @@ def test_how_long_nobody_has_renewed_the_ledger_is_told() -> None:
     marks = {"id": "one", "mode": "paper", "alive_ns": str(5 * SECOND)}
     assert opened(marks, known_id="one", now_ns=9 * SECOND).unkept_ns == 4 * SECOND
     assert opened({}, now_ns=9 * SECOND).unkept_ns == 0
+    first = {"id": "one", "mode": "paper", "ts_ns": str(2 * SECOND)}
+    assert opened(first, known_id="one", now_ns=9 * SECOND).unkept_ns == 7 * SECOND
 
 
 def test_what_a_witness_said_is_heard_at_the_start() -> None:

@@ -87,9 +87,13 @@ class Died(Exception):
 
 
 class Rig:
-    """One service on marks and checkpoints that survive it; dies at an effect of a given number."""
+    """One service on marks and checkpoints that survive it; dies at an effect of a given number.
+
+    ``looks`` has the times at which marks were asked for that told of no loss.
+    """
 
     def __init__(self) -> None:
+        self.looks: list[int] = []
         self.marks: dict[str, str] = {}
         self.saved: dict[str, bytes] = {}
         self.now_ns = T0
@@ -104,7 +108,13 @@ class Rig:
             return saved["id"].decode() if saved else None
 
         opening = LedgerOpening("risk", {"mode": "paper"}, "risk-1")
-        self.engine = LedgerEngine(self.inner, opening, ledger_id_of=known, command_ns=lambda: 7)
+        self.engine = LedgerEngine(
+            self.inner,
+            opening,
+            ledger_id_of=known,
+            command_ns=lambda: 7,
+            on_look=self.looks.append,
+        )
         self.finish(self.engine.start(self.saved, self.now_ns))
 
     def run(self, looks: int = 2) -> None:
@@ -251,6 +261,28 @@ def test_a_time_that_nobody_renewed_is_left_for_who_starts_next() -> None:
     rig.now_ns += WITNESS_NS
     rig.look()
     assert rig.marks["alive_ns"] == str(rig.now_ns)
+
+
+def test_the_marks_are_looked_at_when_the_last_word_of_a_loss_may_have_come() -> None:
+    rig = Rig()
+    rig.begin()
+    ends_ns = rig.now_ns + WITNESS_NS
+    rig.now_ns += LOOK_NS // 3
+    while rig.now_ns < ends_ns:
+        rig.look()
+    rig.look()
+    assert rig.looks[-2:] == [ends_ns, ends_ns + LOOK_NS]
+
+
+def test_a_look_counts_from_when_it_was_asked_for() -> None:
+    """A word that came between the two is not in the answer."""
+    rig = Rig()
+    rig.run()
+    rig.now_ns += LOOK_NS
+    step = rig.engine.on_timer(rig.now_ns)
+    assert step.at_once == [ReadMarks()]
+    rig.engine.on_message(MarksRead(dict(rig.marks)), rig.now_ns + SECOND)
+    assert rig.looks[-1] == rig.now_ns
 
 
 def test_a_word_that_could_not_be_written_is_written_later() -> None:

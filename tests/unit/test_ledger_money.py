@@ -13,12 +13,9 @@ from services.cli.ledger import plan as ledger_plan
 from services.cli.ledger import tables as ledger_tables
 from services.cli.ledger.file import Wanted
 from shared.errors import ConfigError
+from shared.messages.balances import Balance, BalanceMoved
 from shared.messages.base import Certainty
-from shared.messages.execution import (
-    Balance,
-    BalanceReport,
-    OrderStatus,
-)
+from shared.messages.execution import BalanceReport, OrderStatus
 from shared.messages.restated import FillRestated
 from shared.sql_ledger.database import open_to_read, open_to_write
 from shared.sql_ledger.take_in import Gap
@@ -142,11 +139,12 @@ def test_a_fill_that_is_stated_anew_is_booked_as_it_is_stated_now(tmp_path, time
     assert "USDT" not in money or not money["USDT"]["realized"]
 
 
-def test_the_venues_accounts_stand_beside(tmp_path):
-    def reported(now_ns: int, usdt: Decimal, venue: str, btc: Decimal) -> BalanceReport:
-        balances = {"USDT": Balance(free=usdt, used=D(0)), "BTC": Balance(free=btc, used=D(0))}
-        return BalanceReport(ts_ns=now_ns, venue=venue, balances=balances)
+def reported(now_ns: int, usdt: Decimal, venue: str, btc: Decimal) -> BalanceReport:
+    balances = {"USDT": Balance(free=usdt, used=D(0)), "BTC": Balance(free=btc, used=D(0))}
+    return BalanceReport(ts_ns=now_ns, venue=venue, balances=balances)
 
+
+def test_the_venues_accounts_stand_beside(tmp_path):
     before = [reported(T0, D(5_000), venue, D(1)) for venue in ("alpha", "beta")]
     after = [
         reported(T0 + DAY_NS, D(5_000) - D("1001.1001"), "alpha", D("1.1")),
@@ -154,6 +152,56 @@ def test_the_venues_accounts_stand_beside(tmp_path):
     ]
     report = earned(tmp_path / "l", before, told_plan(1), after)
     assert report["venue_equity_change"] == {"USDT": D("2.8949")}
+    assert [each["moved_otherwise"] for each in report["by_venue"].values()] == [{}, {}]
+
+
+def test_deposits_and_withdrawals_are_told_once_and_are_no_result(tmp_path, capsys):
+    """500 are paid in at alpha, 0.25 BTC leave beta, and gamma is paid into without a trade."""
+    before = [reported(T0, D(5_000), venue, D(1)) for venue in ("alpha", "beta", "gamma")]
+    after = [
+        reported(T0 + DAY_NS, D(5_500) - D("1001.1001"), "alpha", D("1.1")),
+        reported(T0 + DAY_NS, D(5_000) + D("1003.995"), "beta", D("0.65")),
+        reported(T0 + DAY_NS, D(5_010), "gamma", D(1)),
+    ]
+    report = earned(tmp_path / "l", before, told_plan(1), after, after)
+    moved = {venue: each["moved_otherwise"] for venue, each in report["by_venue"].items()}
+    assert moved == {
+        "alpha": {"USDT": D(500)},
+        "beta": {"BTC": D("-0.25")},
+        "gamma": {"USDT": D(10)},
+    }
+    assert report["pnl"]["USDT"]["realized"] == D("2.8949")
+    assert report["by_venue"]["alpha"]["inventory_change"]["USDT"] == -D("1001.1001")
+    ledger_tables.show_pnl(report, Wanted())
+    assert "alpha: deposits, withdrawals or others moved +500 USDT: no result" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+
+
+def test_what_the_executor_told_as_moved_is_listed_and_counts_where_the_net_is_not_known(tmp_path):
+    """A move counts once, however often the stream is read, and is no result."""
+    moves = [
+        BalanceMoved(ts_ns=T0 + at, venue=venue, asset="USDT", amount=D(amount))
+        for at, venue, amount in ((1, "alpha", 500), (2, "alpha", -200), (3, "gamma", -10))
+    ]
+    report = earned(tmp_path / "l", told_plan(1), moves, moves)
+    there = report["by_venue"]
+    assert there["alpha"]["moved_otherwise"] == {"USDT": D(300)}
+    assert [each["amount"] for each in there["alpha"]["moves"]] == [500, -200]
+    assert there["gamma"]["moved_otherwise"] == {"USDT": D(-10)}
+    assert (there["beta"]["moved_otherwise"], there["beta"]["moves"]) == (None, [])
+    assert report["pnl"]["USDT"]["realized"] == D("2.8949")
+    before = [reported(T0, D(5_000), venue, D(1)) for venue in ("alpha", "beta")]
+    after = [reported(T0 + DAY_NS, D("4298.8999"), "alpha", D("1.1"))]
+    report = earned(tmp_path / "known", before, told_plan(1), moves, after)
+    assert report["by_venue"]["alpha"]["moved_otherwise"] == {"USDT": D(300)}
+
+
+@pytest.mark.parametrize("at_ns", [0, T0])
+def test_what_moved_is_not_known_before_balances_are_reported_after_the_last_fill(tmp_path, at_ns):
+    told = [reported(at_ns, D(5_000), "alpha", D(1))] if at_ns else []
+    report = earned(tmp_path / "l", told, told_plan(1))
+    assert report["by_venue"]["alpha"]["moved_otherwise"] is None
 
 
 def test_a_plan_in_full(tmp_path):
@@ -178,6 +226,8 @@ def test_a_plan_in_full(tmp_path):
         (Wanted(strategy="none"), ["no", "~"]),
         (Wanted(venue="none"), ["no", "~"]),
         (Wanted(since_ns=T0 + DAY_NS), ["no", "~"]),
+        (Wanted(until_ns=T0 - DAY_NS), ["no", "~"]),
+        (Wanted(until_ns=T0 + 1), ["day", "2023-11-14", "~"]),
     ],
 )
 def test_pnl_shows_only_what_is_asked_for(tmp_path, capsys, wanted: Wanted, heads):
@@ -206,7 +256,14 @@ def test_positions_fit_80_columns_with_whole_names(capsys):
     name, what = "BTC/USDT:USDT", D("-0.07812345")
     held = {"time": "2026-11-26T22:16:20Z", "venue": "binanceusdm", "instrument": name}
     figures = {"qty": what, "entry": D("64032.8123"), "close_price": D("64049.6123")}
-    record = {**held, **figures, "unrealized": D("-1234.31"), "certainty": "known"}
+    record = {
+        **held,
+        **figures,
+        "ts_ns": 1,
+        "ts_price_ns": 2,
+        "unrealized": D("-1234.31"),
+        "certainty": "known",
+    }
     ledger_tables.show_positions([record])
     head, _, line = capsys.readouterr().out.splitlines()
     assert head.startswith("unchanged since 11-26 22:16:20")

@@ -10,16 +10,22 @@ import pytest
 
 from services.cli.commands_ledger import LISTS
 from services.cli.ledger import records as ledger_records
-from services.cli.ledger.file import Wanted, parse_since
+from services.cli.ledger.file import Wanted, parse_time, parse_times
+from services.cli.ledger.plan import whole
+from services.cli.ledger.tables import expected_rows, show_plan
 from services.cli.table_files import write_csv, write_parquet
 from shared.errors import ConfigError
+from shared.messages.balances import Balance
 from shared.messages.base import Certainty
-from shared.messages.execution import Balance, BalanceReport, Denied, OrderStatus
+from shared.messages.execution import ApprovedPlan, BalanceReport, Denied, OrderStatus
+from shared.messages.offer_terms import ConversionTerms
+from shared.messages.terms import Shrunk
 from shared.sql_ledger.database import Ledger, open_to_read
-from tests.decision_builders import T0, make_opportunity
+from tests.decision_builders import T0, make_carry_terms, make_opportunity
 from tests.ledger_builders import approved, fill, of_risk, order, told_plan, write_ledger
 
 D = Decimal
+DAY_NS = 86_400_000_000_000
 
 
 @pytest.fixture
@@ -44,8 +50,10 @@ def test_fills_are_narrowed_by_what_is_asked(ledger: Ledger) -> None:
     (found,) = ledger_records.fills(ledger, Wanted(plan="p000001", venue="beta"))
     assert (found["side"], found["amount"], found["fee"]) == ("sell", D(1005), D("1.005"))
     assert ledger_records.fills(ledger, Wanted(strategy="other")) == []
-    assert ledger_records.fills(ledger, Wanted(since_ns=parse_since("2024-01-01"))) == []
-    assert len(ledger_records.fills(ledger, Wanted(since_ns=parse_since("2023-01-01")))) == 6
+    assert ledger_records.fills(ledger, Wanted(since_ns=parse_time("--since", "2024-01-01"))) == []
+    assert (
+        len(ledger_records.fills(ledger, Wanted(since_ns=parse_time("--since", "2023-01-01")))) == 6
+    )
 
 
 def test_plans_say_what_was_expected_and_what_came_of_it(ledger: Ledger) -> None:
@@ -54,6 +62,44 @@ def test_plans_say_what_was_expected_and_what_came_of_it(ledger: Ledger) -> None
     assert {each["realized"] for each in found} == {D("2.8949")}
     assert {each["net_expected"] for each in found} == {D("2.995")}
     assert ledger_records.plans(ledger, Wanted(venue="gamma")) == []
+
+
+def test_a_plan_says_what_conversions_and_funding_were_expected_of_it(tmp_path) -> None:
+    changed = ConversionTerms(
+        leg=2, asset="USDC", rate=D("0.998"), middle=D(1), spread=D("0.25"), fee=D("0.5")
+    )
+    carry = make_carry_terms()
+    found = make_opportunity(strategy_id="pairs")
+    offers = [
+        msgspec.structs.replace(found, opportunity_id="o000001", conversions=[changed]),
+        msgspec.structs.replace(found, opportunity_id="o000002", carry=carry),
+    ]
+    path = tmp_path / "ledger.sqlite"
+    write_ledger(path, [*offers, *(each for n in range(3) for each in told_plan(n))])
+    opened = open_to_read(path)
+    told = [whole(opened, f"p00000{n}")["expected"] for n in range(3)]
+    opened.close()
+    assert told[0] == {"conversions": [], "carry": None}, "its opportunity is not in the ledger"
+    assert told[1] == {"conversions": [changed], "carry": None}
+    assert told[2] == {"conversions": [], "carry": carry}
+    assert expected_rows(told[1]) == [("conversion of USDC, expected (in the edge)", D("-0.75"))]
+    assert [amount for _, amount in expected_rows(told[2])] == [D("0.2"), D("-0.1")]
+
+
+def test_a_plan_says_what_it_was_before_it_was_made_smaller(tmp_path, capsys) -> None:
+    was = Shrunk(qty=D(1), notional=D(10_000), limits=["ORDER_NOTIONAL", "BALANCE"])
+    plans = [
+        msgspec.structs.replace(each, shrunk=was) if isinstance(each, ApprovedPlan) else each
+        for each in told_plan(1)
+    ]
+    path = tmp_path / "ledger.sqlite"
+    write_ledger(path, [*told_plan(0), *plans])
+    opened = open_to_read(path)
+    told = [whole(opened, f"p00000{n}") for n in range(2)]
+    opened.close()
+    assert [each["shrunk"] for each in told] == [None, was]
+    show_plan(told[1])
+    assert "smaller than offered, by ORDER_NOTIONAL, BALANCE" in capsys.readouterr().out
 
 
 def test_denials_balances_and_positions(tmp_path) -> None:
@@ -119,6 +165,7 @@ def test_positions_are_valued_as_in_pnl(tmp_path, price, certainty):
 
 @pytest.mark.parametrize("listing", LISTS, ids=lambda each: each.name)
 def test_commands_have_the_filters_that_their_table_knows(ledger: Ledger, listing) -> None:
+    assert {"since", "until", "limit"} <= listing.filters.keys()
     for option in ("strategy", "venue", "instrument", "plan", "reason"):
         wanted = Wanted(**{option: "none"})
         if option in listing.filters:
@@ -142,7 +189,92 @@ def test_files_hold_every_digit(ledger: Ledger, tmp_path) -> None:
     assert [row["ts_ns"] for row in table] == [each["ts_ns"] for each in records]
 
 
+def test_a_period_is_from_since_on_and_before_until(ledger: Ledger) -> None:
+    """Plans of the ledger are made 10 ms apart."""
+    first, second = T0, T0 + 10_000_000
+    found = ledger_records.plans(ledger, Wanted(since_ns=first, until_ns=second))
+    assert [each["plan_id"] for each in found] == ["p000000"]
+    for find in (ledger_records.orders, ledger_records.fills):
+        told = find(ledger, Wanted(until_ns=second))
+        assert {each["plan_id"] for each in told} == {"p000000"}
+    assert len(ledger_records.plans(ledger, Wanted(until_ns=second + 1))) == 2
+    (only,) = ledger_records.plans(ledger, Wanted(plan="p000001"))
+    assert only["ts_ns"] == second
+    assert parse_times("2026-11-26", "2026-11-27") == (DAY_NS * 20_783, DAY_NS * 20_784)
+    for since in ("2026-11-26", "2026-11-27"):
+        with pytest.raises(ConfigError, match=f"--since {since} is not before --until 2026-11-26"):
+            parse_times(since, "2026-11-26")
+    with pytest.raises(ConfigError, match="--until 'soon' is not a time"):
+        parse_times(None, "soon")
+
+
+def test_positions_and_balances_are_those_of_before_until(tmp_path) -> None:
+    reports = [of_risk(T0 + n * 10, D(n) / 10, D(10_000 + n)) for n in (1, 2)]
+    newest = of_risk(T0 + 25, D("0.2"), D(10_100))
+    balances = [
+        BalanceReport(ts_ns=T0 + n, venue=venue, balances={"BTC": Balance(free=D(n), used=D(0))})
+        for n in (10, 20)
+        for venue in ("alpha", "beta")
+    ]
+    write_ledger(tmp_path / "l", [*reports, newest, *balances])
+    ledger = open_to_read(tmp_path / "l")
+
+    def held(**asked) -> list[tuple]:
+        found = ledger_records.positions(ledger, Wanted(**asked))
+        return [(each["qty"], each["close_price"], each["ts_price_ns"] - T0) for each in found]
+
+    assert held() == [(D("0.2"), D(10_100), 25)]
+    assert held(until_ns=T0 + 25) == [(D("0.2"), D(10_002), 20)], "the newest price is of later"
+    assert held(until_ns=T0 + 20) == [(D("0.1"), D(10_001), 10)]
+    assert held(until_ns=T0 + 10) == []
+    assert held(since_ns=T0 + 20) == [(D("0.2"), D(10_100), 25)]
+    assert held(since_ns=T0 + 21) == [], "nothing has changed since"
+    free = ledger_records.balances(ledger, Wanted(until_ns=T0 + 20))
+    assert [(each["venue"], each["free"]) for each in free] == [("alpha", D(10)), ("beta", D(10))]
+    (first,) = ledger_records.balances(ledger, Wanted(limit=1))
+    assert (first["venue"], first["free"]) == ("alpha", D(20))
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "wrong", "has"),
+    [
+        ("venue", "beta", "krakn", "it has alpha, beta"),
+        ("instrument", "BTC/USDT", "BTCUSDT", "it has BTC/USDT"),
+        ("strategy", "pairs", "pears", "it has pairs"),
+    ],
+)
+def test_a_name_that_the_ledger_does_not_know_is_told_with_those_it_does(
+    name: str, known: str, wrong: str, has: str, tmp_path
+) -> None:
+    def check(ledger: Ledger, value: str | None) -> None:
+        ledger_records.check_known(ledger, Wanted(**{name: value}))
+
+    planned = msgspec.structs.replace(approved(1, T0), strategy="pairs")
+    write_ledger(tmp_path / "full", [planned, *told_plan(2)])
+    full = open_to_read(tmp_path / "full")
+    check(full, known)
+    check(full, None)
+    with pytest.raises(ConfigError, match=f"no {name} '{wrong}' in the ledger; {has}$"):
+        check(full, wrong)
+    full.close()
+    write_ledger(tmp_path / "empty", [])
+    empty = open_to_read(tmp_path / "empty")
+    check(empty, wrong)
+    empty.close()
+
+
+def test_a_name_of_a_leg_alone_is_known(tmp_path) -> None:
+    planned = approved(1, T0)
+    gamma = msgspec.structs.replace(planned.legs[1], venue="gamma", instrument="BTC/USDC")
+    facts = [msgspec.structs.replace(planned, legs=[planned.legs[0], gamma]), *told_plan(2)]
+    write_ledger(tmp_path / "l", facts)
+    of_legs = open_to_read(tmp_path / "l")
+    ledger_records.check_known(of_legs, Wanted(venue="gamma", instrument="BTC/USDC"))
+    of_legs.close()
+
+
 @pytest.mark.parametrize("text", ["soon", "-5m", "5y", "", "99999999d"])
 def test_since_refuses_what_is_no_time(text: str) -> None:
     with pytest.raises(ConfigError, match="90m, 12h or 7d"):
-        parse_since(text)
+        parse_time("--since", text)

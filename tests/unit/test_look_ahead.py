@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from services.cli.commands_strategy import check_strategy
+from services.cli.commands_strategy import EVENTS, SEED, _books, check_strategy
 from shared.config_sections import ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.look_ahead import Event, copy, examine, garbage, market, run
@@ -57,6 +57,17 @@ def test_every_strategy_of_ours_passes_and_finds_something(named: str, events: l
     assert examine(make, events, CUTS, 1) is None
     if named not in WATCHES_ONLY:
         assert sum(len(each) > 1 for each in run(make, events)) > 3
+
+
+@pytest.mark.parametrize("named", built_ins())
+def test_the_check_of_every_strategy_has_outputs_to_compare(named: str) -> None:
+    """Cycles found nothing on prices that do not agree, nor a carry in one settlement alone."""
+    make = making(named)
+    wanted = make().inputs()
+    books = _books(wanted, None)
+    events = market(books, EVENTS, SEED, wanted)
+    assert sum(len(each) > 1 for each in run(make, events)) > 0
+    assert examine(make, events, (700, 1_500), SEED) is None
 
 
 CHEATS = {

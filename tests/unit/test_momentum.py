@@ -80,6 +80,27 @@ def test_incremental_is_recomputed(closes: list[float], fast: int, more: int) ->
             assert now == pytest.approx(anew, rel=1e-12, abs=1e-12)
 
 
+@given(
+    st.decimals("0.000001", "99999", places=6),
+    st.decimals("0.000001", "99999", places=6),
+    st.integers(1, 12),
+    st.integers(1, 30),
+)
+def test_a_market_that_stands_still_is_followed_by_no_threshold(
+    before: Decimal, price: Decimal, fast: int, more: int
+) -> None:
+    """Averages of 27769.68 over 12 and over 34 bars were unequal in the last digit, and it bought.
+
+    So were those of 0.1 and 0.3, and 0.2.
+    """
+    rule = Momentum(fast, fast + more, threshold_bps=0)
+    for close in [before] * 3 + [price] * (fast + more):
+        rule.take(float(close))
+    assert rule.value() == 0
+    assert rule.wanted(0) is None
+    assert rule_after([0.1, 0.3, 0.2, 0.2], fast_bars=2, slow_bars=4, threshold_bps=0).value() == 0
+
+
 def test_after_many_bars_the_sums_have_not_drifted() -> None:
     rule = Momentum()
     for n in range(9_000):

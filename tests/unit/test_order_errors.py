@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.accounts.opening import load_quirks
+from shared.accounts.venue_capabilities import load_quirks
 from shared.errors import Cause, OutcomeUnknown, Rejected, Scope, Unavailable
 from shared.ratelimit import TokenBucket
 

@@ -239,6 +239,15 @@ def test_the_documented_example_is_right() -> None:
         ("reject_rate = -0.1", "paper.reject_rate: Expected"),
         ("outage_s = 0", "paper.outage_s: Expected"),
         ("impact_ms = 3", "unknown key paper.impact_ms"),
+        (
+            "outages_per_hour = 60\noutage_s = 3600",
+            "paper: outages_per_hour = 60 of outage_s = 3600 are 216,000 s of every hour; give "
+            "less than 3,600 s together",
+        ),
+        (
+            "outage_s = 1800\n[paper.venues.beta]\noutages_per_hour = 2",
+            "paper.venues.beta: outages_per_hour = 2 of outage_s = 1800 are 3,600 s",
+        ),
         ("[paper.venues.gamma]", "paper.venues.gamma: no such venue is configured"),
         ("[paper.venues.beta]\nlatency_ms = [[50, -1]]", "paper.venues.beta.latency_ms: [50, -1]"),
         ("[paper.venues.beta]\nlatency = 3", "paper.venues[...]: Object contains unknown field"),

@@ -14,7 +14,12 @@ from services.executor.paper import PaperGateway
 from services.executor.paper_conditions import Conditions
 from shared.accounts.gateway import OrderKey, OrderReport, OrderRequest, StreamNews, StreamState
 from shared.clock import ManualClock
-from shared.config_sections import BusConfig, Config, ExecutorConfig, PaperConfig
+from shared.config_sections import (
+    BusConfig,
+    Config,
+    ExecutorConfig,
+    PaperConfig,
+)
 from shared.errors import Cause, Rejected, Unavailable
 from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus

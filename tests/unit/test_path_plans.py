@@ -19,7 +19,8 @@ from services.risk.judgement import OFFER_RULES, PATH_RULES
 from services.risk.reasons import DenyReason
 from services.risk.restated import apply_restated
 from shared.accounts.gateway import FillReport, OrderReport
-from shared.config_sections import InventoryConfig, RiskConfig
+from shared.config_limits import RiskConfig
+from shared.config_sections import InventoryConfig
 from shared.domain.accounting import Books
 from shared.domain.asset_paths import assets_on_the_way, flow_of, left_over, stake_of
 from shared.domain.executions import Execution, plain_trades

@@ -21,6 +21,10 @@ from tests.ledger_builders import D, approved, done, fill
 PLAN = approved(1, T0)
 BOUGHT, SOLD = "arbp0000010", "arbp0000011"
 ORDERS = {BOUGHT: Order(OrderPurpose.LEG, 0), SOLD: Order(OrderPurpose.LEG, 1)}
+PRICED = {
+    BOUGHT: Order(OrderPurpose.LEG, 0, D(10_004)),
+    SOLD: Order(OrderPurpose.LEG, 1, D(10_060)),
+}
 UNWIND = {**ORDERS, "unwind": Order(OrderPurpose.UNWIND, 0)}
 
 
@@ -47,7 +51,40 @@ def test_worse_prices_are_slippage():
     fills = [fill(PLAN, 0, D(10_010)), fill(PLAN, 1, D(10_045))]
     found = waterfall(PLAN, ORDERS, fills, None)
     assert amounts(found)["slippage"] == D("-1.5")
+    assert found["steps"]["slippage"]["certainty"] is Certainty.KNOWN
     assert found["realized"]["amount"] == D("3.5") - D("1.001") - D("1.0045")
+
+
+def test_what_the_price_moved_before_the_order_is_drift_and_the_rest_slippage():
+    """Bought 0.1 at 10,010 of 10,004 seen and 10,000 expected; sold at 10,045 of 10,060 seen."""
+    fills = [fill(PLAN, 0, D(10_010)), fill(PLAN, 1, D(10_045))]
+    found = waterfall(PLAN, PRICED, fills, None)
+    assert amounts(found)["latency_drift"] == D("-0.4") + D(1)
+    assert amounts(found)["slippage"] == D("-0.6") - D("1.5")
+    for name in ("latency_drift", "slippage"):
+        assert found["steps"][name]["certainty"] is Certainty.ESTIMATED
+    assert found["latency_drift"] == found["steps"]["latency_drift"]
+    whole = waterfall(PLAN, ORDERS, fills, None)
+    assert found["realized"] == whole["realized"]
+    assert found["realized"]["certainty"] is Certainty.KNOWN, "the two together are known"
+
+
+def test_drift_of_some_fills_only_is_not_known_and_stays_in_the_slippage():
+    fills = [fill(PLAN, 0, D(10_010)), fill(PLAN, 1, D(10_045))]
+    for orders in ({**PRICED, SOLD: ORDERS[SOLD]}, {BOUGHT: PRICED[BOUGHT]}):
+        found = waterfall(PLAN, orders, fills, None)
+        assert found["latency_drift"] == {"amount": None, "certainty": Certainty.UNKNOWN}
+        assert amounts(found)["slippage"] == D("-1.5")
+
+
+def test_a_hedge_has_no_drift_and_a_plan_without_fills_none_either():
+    hedge = fill(PLAN, 1, D(10_020), client_order_id="hedge", trade_id="h")
+    orders = {**PRICED, "hedge": Order(OrderPurpose.HEDGE, 1)}
+    found = waterfall(PLAN, orders, [fill(PLAN, 0, D(10_000)), hedge], None)
+    assert amounts(found)["unwind_cost"] == D(-3)
+    assert (amounts(found)["latency_drift"], amounts(found)["slippage"]) == (D("-0.4"), D("0.4"))
+    none = waterfall(PLAN, PRICED, [], None)
+    assert none["latency_drift"] == {"amount": D(0), "certainty": Certainty.KNOWN}
 
 
 def test_what_is_unwound_at_a_loss_is_its_cost():
@@ -108,9 +145,10 @@ assets = st.sampled_from(("USDT", "BNB", "BTC"))
     st.lists(
         st.tuples(st.sampled_from((BOUGHT, SOLD, "unwind")), prices, quantities, assets),
         max_size=6,
-    )
+    ),
+    st.lists(st.just(D(0)) | prices, min_size=2, max_size=2),
 )
-def test_the_steps_add_up_to_what_the_accounts_realized(parts):
+def test_the_steps_add_up_to_what_the_accounts_realized(parts, arrivals):
     fills = []
     for number, (order, price, qty, asset) in enumerate(parts):
         index = 1 if order == SOLD else 0
@@ -118,11 +156,20 @@ def test_the_steps_add_up_to_what_the_accounts_realized(parts):
         changes = {"client_order_id": order, "trade_id": str(number), "qty": qty, "side": side}
         fees = {"fee_asset": asset, "fee_quote": D("0.77")}
         fills.append(fill(PLAN, index, price, **changes, **fees))
-    found = waterfall(PLAN, UNWIND, fills, None)
+    legs = {
+        BOUGHT: Order(OrderPurpose.LEG, 0, arrivals[0]),
+        SOLD: Order(OrderPurpose.LEG, 1, arrivals[1]),
+    }
+    found = waterfall(PLAN, {**UNWIND, **legs}, fills, None)
     books = Books()
     for each in fills:
         books.trade(execution_of(each))
-    total = sum((found["steps"][name]["amount"] for name in STEPS), D(0))
+    steps = [found["steps"][name]["amount"] for name in STEPS]
+    drift = found["latency_drift"]["amount"]
+    priced = {own_id for own_id, price in zip((BOUGHT, SOLD), arrivals, strict=True) if price}
+    traded = {order for order, *_ in parts} - {"unwind"}
+    assert (drift is not None) is (traded <= priced), "known where every leg's order has its price"
+    total = sum((amount for amount in steps if amount is not None), D(0))
     assert total == found["realized"]["amount"] == books.result("USDT").realized
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-
-import pytest
+from typing import TYPE_CHECKING
 
 from services.executor import transport
 from services.executor.actions import Query, QueryAnswered, QueryFailed
@@ -14,6 +13,9 @@ from shared.accounts.gateway import OrderKey, OrderReport
 from shared.clock import SystemClock
 from shared.histogram import Histogram
 from tests.decision_builders import SPOT, make_rules
+
+if TYPE_CHECKING:
+    import pytest
 
 QUESTION = Query(OrderKey(venue="alpha", instrument=SPOT, client_order_id="order-1"))
 

@@ -19,11 +19,10 @@ from services.risk.engine import RiskEngine
 from services.risk.reasons import DenyReason
 from services.risk.rounds import Round
 from shared.config import parse_config
+from shared.config_limits import QuoteLimits, RiskConfig
 from shared.config_sections import (
     Config,
     ExecutorConfig,
-    QuoteLimits,
-    RiskConfig,
     StrategyConfig,
     VenueConfig,
 )
@@ -61,7 +60,8 @@ LIMITS = QuoteLimits(
 
 def cross_config(**risk: Any) -> Config:
     venues = {name: VenueConfig(instruments=[CROSS, "BTC/USDT"]) for name in ("alpha", "beta")}
-    return Config(venues=venues, risk=RiskConfig(**{"loss_cap_bps": D(50), **risk}))
+    as_wanted: dict[str, Any] = {"loss_cap_bps": D(50), "shrink_share_min": 1.0, **risk}
+    return Config(venues=venues, risk=RiskConfig(**as_wanted))
 
 
 def cross_risk(strategies: Sequence[StrategyConfig] = (), **risk: Any) -> RiskEngine:

@@ -112,6 +112,19 @@ def test_instants_before_and_between_bars_hold_what_was_true_then() -> None:
     assert runs.side[0].tolist() == [0, 0, 0, 1, 1, 0]
 
 
+def test_what_is_held_is_told_as_a_share_of_equity() -> None:
+    """A switch trades what is held: a stake is not all of equity, nor is a short that lost."""
+    prices = ([10, 9, 9, 20, 30], [10, 9, 12, 24, 33])
+    staked = run(*prices, FAST, Costs(stake=100.0, capital=1_000.0))
+    assert staked.side[0].tolist() == pytest.approx([0, 0, 0, 0, 0.1 * 24 / 20 / 1.02, 0])
+    assert run(*prices, FAST, Costs()).side[0].tolist() == [0, 0, 0, 0, 1, 0]
+    falling = ([10, 9, 8, 6, 5], [10, 9, 8, 4, 3])  # sold at 8
+    fixed = run(*falling, SHORT, Costs()).side[0].tolist()
+    assert fixed == pytest.approx([0, 0, 0, -1, -0.5 / 1.5, 0])
+    rebalanced = run(*falling, SHORT, Costs(rebalanced=True)).side[0].tolist()
+    assert rebalanced == [0, 0, 0, -1, -1, 0]
+
+
 def test_sets_in_parallel_are_the_sets_one_by_one() -> None:
     draw = np.random.Generator(np.random.PCG64(1))
     closes = 100 * np.exp(draw.normal(0, 0.01, 3_000).cumsum())

@@ -16,6 +16,7 @@ from services.research.metrics import (
     returns_of,
     rolling_sharpe,
 )
+from shared.errors import ConfigError
 
 DAY = 86_400
 MONDAY = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp())
@@ -33,6 +34,11 @@ def test_the_grid_holds_whole_days_of_utc_whatever_bars_are_missing() -> None:
 def test_a_bar_that_closes_on_the_instant_belongs_to_the_period_before() -> None:
     grid = make_grid(MONDAY, np.array([MONDAY + DAY]), DAY)
     assert grid.bars.tolist() == [0, 1]
+
+
+def test_a_hole_of_many_years_is_refused_before_its_instants_are_there() -> None:
+    with pytest.raises(ConfigError, match="1 set at 1704067202 instants are over 10000000"):
+        make_grid(0, np.array([1, MONDAY + 1]), 1)
 
 
 def test_a_loss_in_the_first_period_is_a_drawdown() -> None:

@@ -16,8 +16,18 @@ from services.research.command import main
 from services.research.example import BARS, CONFIG, candles_csv
 from services.research.gate import GateConfig
 from services.research.identity import rounded
-from services.research.settings import grid_of, params_of, parse_settings
-from services.research.svg import Axis, Line, axis_for, line_chart, plain, round_values
+from services.research.kernel import Costs
+from services.research.settings import CostsConfig, grid_of, params_of, parse_settings
+from services.research.study import not_modelled
+from services.research.svg import (
+    Axis,
+    Line,
+    axis_for,
+    heat_map,
+    line_chart,
+    plain,
+    round_values,
+)
 from shared.errors import ConfigError
 from tests.support import ROOT
 
@@ -105,6 +115,19 @@ def test_a_backtest_is_a_trial_too_and_the_same_one_once(example, tmp_path) -> N
     (tmp_path / "research.toml").write_text(text, encoding="utf-8")
     assert run(tmp_path, "backtest", tmp_path / "out") == 0
     assert facts(tmp_path / "out")["statistics"]["trials"] == 30
+
+
+def test_switches_of_half_the_stake_cost_half(example, tmp_path) -> None:
+    (tmp_path / "candles.csv").write_bytes((example / "candles.csv").read_bytes())
+    text = (example / "research.toml").read_text(encoding="utf-8")
+    paid = []
+    for stake in ("1", "2"):
+        costs = f"stake_quote = {stake}\ncapital_quote = 100\nfee_bps = 10 "
+        config = text.replace("fee_bps = 10 ", costs)
+        (tmp_path / "research.toml").write_text(config, encoding="utf-8")
+        assert run(tmp_path, "optimize", tmp_path / stake) == 0
+        paid.append(facts(tmp_path / stake)["walk_forward"]["switch_cost"])
+    assert paid[0] / paid[1] == pytest.approx(0.5, rel=0.05)
 
 
 def test_averages_as_long_as_a_test_trade_in_it(example, tmp_path) -> None:
@@ -236,6 +259,41 @@ def test_a_grid_leaves_out_what_is_fast_over_slow_and_counts_it() -> None:
     assert msgspec.to_builtins(params_of(config, "x")) == {"fast_bars": 20, "slow_bars": 100}
 
 
+@pytest.mark.parametrize(
+    ("costs", "why"),
+    [
+        ("spread_bps = -1", "Expected `float` >= 0"),
+        ("stake_quote = 100", "costs.stake_quote needs costs.capital_quote"),
+        ("stake_quote = 1000\ncapital_quote = 1e-9", "= 1000 is more than 200 times .* = 1e-09"),
+        ("stake_quote = 200.1\ncapital_quote = 1", "= 200.1 is more than 200 times"),
+        ("lot_base = 1", "need costs.stake_quote"),
+        ("capital_quote = 1", "need costs.stake_quote"),
+        ('stake_quote = 1\ncapital_quote = 9\nshort = "rebalanced"', 'needs costs.short = "fixed"'),
+        ('short = "none"', "it is 'fixed'"),
+    ],
+)
+def test_costs_that_cannot_be_meant(costs, why) -> None:
+    with pytest.raises(ConfigError, match=why):
+        parse_settings(f'[rule]\nname = "sma_cross"\n[costs]\n{costs}\n', "x.toml")
+
+
+def test_what_costs_are_reaches_the_engines_and_the_report() -> None:
+    text = "fee_bps = 4\nspread_bps = 2\nstake_quote = 100\ncapital_quote = 900\nlot_base = 0.5"
+    config = parse_settings(f'[rule]\nname = "sma_cross"\n[costs]\n{text}\n', "x.toml")
+    costs = config.trading_costs()
+    assert costs == pytest.approx(Costs(4e-4, False, 1e-4, 100, 0.5, 900))
+    assert costs.of_a_side == pytest.approx(5e-4)
+    assert not any("no spread" in each or ", lot" in each for each in not_modelled(config.costs))
+    assert "no spread" in not_modelled(CostsConfig())[0]
+
+
+def test_a_ledger_of_before_there_was_a_spread_counts_the_same_trials() -> None:
+    """New keys of ``[costs]`` are part of a trial only where they are set."""
+    before = {"fee_bps": 10.0, "short": "fixed"}
+    assert CostsConfig().identity() == before
+    assert CostsConfig(spread_bps=2.0).identity() == {**before, "spread_bps": 2.0}
+
+
 @pytest.mark.parametrize("what", ["backtest", "optimize"])
 def test_without_the_extra_one_line_says_what_installs_it(what) -> None:
     script = (
@@ -292,3 +350,35 @@ def test_axes_hold_all_values_and_have_round_ticks() -> None:
     assert len(wide.ticks()) <= 7
     chart = line_chart([0, 60, 120], [Line("x", "one", [1.0, None, 2.0])], flat)
     assert "polyline" not in chart  # a single point is no line
+
+
+def spans(chart: str) -> list[tuple[float, float, float, str]]:
+    """Return the baseline of each text of a chart, where it begins and ends, and what it says."""
+    found = []
+    for attributes, text in re.findall(r"<text ([^>]*)>([^<]*)</text>", chart):
+        given = dict(re.findall(r'([a-z-]+)="([^"]*)"', attributes))
+        width, at = 6.5 * len(text), float(given["x"])
+        shift = {"middle": width / 2, "end": width}.get(given.get("text-anchor", "start"), 0.0)
+        found.append((float(given["y"]), at - shift, at - shift + width, text))
+    return sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("down", "across", "columns"),
+    [
+        ("fast_bars", "slow_bars", 6),
+        ("edge_bps_min", "cooldown_ms", 2),
+        ("opportunity_ttl_ms", "directional_notional_quote_max", 3),
+        ("threshold_bps", "book_age_ms_max", 40),
+    ],
+)
+def test_texts_of_a_heat_map_do_not_overlap(down: str, across: str, columns: int) -> None:
+    xs, ys = [100.5 + n for n in range(columns)], [0.5, 2.0, 60_000.0]
+    chart = heat_map((across, xs), (down, ys), [[-12.25 * n for n in range(columns)]] * 3)
+    texts = spans(chart)
+    assert any(down in text for *_, text in texts)
+    assert any(across in text for *_, text in texts)
+    for number, (y, begin, end, text) in enumerate(texts):
+        for other_y, other_begin, other_end, other in texts[number + 1 :]:
+            is_apart = end <= other_begin or other_end <= begin
+            assert is_apart or abs(other_y - y) >= 9, (text, other)

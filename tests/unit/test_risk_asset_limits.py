@@ -6,10 +6,12 @@ from decimal import Decimal as D
 
 import pytest
 
+from services.risk.asset_limits import SPOT, holdings_of
 from services.risk.engine import RiskEngine
+from services.risk.exposure import Ledger
 from services.risk.reasons import DenyReason
 from shared.config import parse_config
-from shared.config_sections import AssetLimits
+from shared.config_limits import AssetLimits
 from shared.errors import ConfigError
 from shared.messages.base import Side
 from shared.messages.execution import ApprovedPlan, Denied
@@ -69,6 +71,18 @@ def test_gross_adds_up_what_hedges() -> None:
                 "ASSET_GROSS",
                 {"asset": "BTC", "gross": "0.40", "max": "0.3999"},
             )
+
+
+def test_spot_that_coins_hedge_is_what_was_bought_at_every_price() -> None:
+    """1 of spot against 20,000 contracts of a dollar at 20,000, and 0.01 against 400 at 40,000."""
+    ledger, coins = Ledger(), "BTC/USD:BTC"
+    for number, (qty, price) in enumerate((("1", 20_000), ("0.01", 40_000))):
+        spot = {"instrument": "BTC/USD", "price": D(price), "fee_asset": "USD"}
+        ledger.apply_fill(make_fill(f"p{number}", "alpha", Side.BUY, qty, **spot))
+        perp = {"instrument": coins, "price": D(price), "fee": D(0), "fee_asset": "BTC"}
+        worth = str(D(qty) * price)
+        ledger.apply_fill(make_fill(f"p{number}", "gamma", Side.SELL, worth, **perp))
+    assert holdings_of(ledger, "BTC") == {SPOT: D("1.01"), f"gamma|{coins}": D("-0.51")}
 
 
 def test_what_takes_away_of_it_passes() -> None:

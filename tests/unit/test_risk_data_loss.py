@@ -93,6 +93,10 @@ def test_a_new_ledger_waits_for_witnesses_and_then_trades_by_itself() -> None:
     informed(engine, T0 + 1)
     assert engine.state.trading.published is TradingState.HALTED
     assert engine.state.trading.published_reason.startswith("STARTING: the ledger is new")
+    engine._control.note_look(T0 + WITNESS_NS - 1)
+    informed(engine, T0 + WITNESS_NS)
+    assert engine.state.trading.published is TradingState.HALTED, "what they said is not read yet"
+    engine._control.note_look(T0 + WITNESS_NS)
     informed(engine, T0 + WITNESS_NS)
     assert engine.state.trading.published is TradingState.ACTIVE
 
@@ -104,6 +108,7 @@ def test_a_restart_does_not_cut_the_wait_for_witnesses_short() -> None:
     again.start(first.checkpoints(), T0 + SECOND)
     informed(again, T0 + SECOND)
     assert again.state.trading.published is TradingState.HALTED
+    again._control.note_look(T0 + WITNESS_NS)
     informed(again, T0 + WITNESS_NS)
     assert again.state.trading.published is TradingState.ACTIVE
 
@@ -117,6 +122,7 @@ def test_a_ledger_nobody_has_renewed_may_be_an_older_copy(unkept_ns: int, waits:
     engine.start(before.checkpoints(), T0 + 10 * SECOND)
     informed(engine, T0 + 10 * SECOND)
     assert (engine.state.trading.published is TradingState.HALTED) is waits
+    engine._control.note_look(T0 + 10 * SECOND + WITNESS_NS)
     informed(engine, T0 + 10 * SECOND + WITNESS_NS)
     assert engine.state.trading.published is TradingState.ACTIVE
 

@@ -10,7 +10,8 @@ import pytest
 
 from services.risk.engine import RiskEngine
 from services.risk.exposure import FILLS_REMEMBERED_MAX
-from services.risk.reasons import DenyReason, HaltCause
+from services.risk.halt_causes import HaltCause
+from services.risk.reasons import DenyReason
 from services.risk.trading import EXECUTOR_SILENCE_NS, PLAN_OVERDUE_NS
 from shared.config_sections import Config
 from shared.messages.base import Certainty, Message, Side, TradingState

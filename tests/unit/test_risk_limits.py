@@ -16,7 +16,7 @@ from services.risk.judgement import ASKED_WHERE_SET, OFFER_RULES, RULES
 from services.risk.limits import balances, executor_ready
 from services.risk.reasons import DenyReason, render_markdown
 from services.risk.reservations import reserve_leg
-from shared.config_sections import QuoteLimits, RiskConfig
+from shared.config_limits import QuoteLimits, RiskConfig
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.control import CommandKind
@@ -297,6 +297,11 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.PORTFOLIO_SHARE,
     DenyReason.ASSET_NET,  # in test_risk_asset_limits.py
     DenyReason.ASSET_GROSS,
+    DenyReason.NET_NOTIONAL,  # in test_risk_exposure_limits.py
+    DenyReason.STRATEGY_NOTIONAL,
+    DenyReason.OPEN_ORDERS,
+    DenyReason.LEVERAGE,
+    DenyReason.LIQUIDATION,
     DenyReason.DEPEG,
     DenyReason.PRICE_BAND,  # in test_risk_price_limits.py
     DenyReason.INVENTORY_UNKNOWN,  # in test_risk_inventory.py

@@ -212,6 +212,7 @@ def test_equity_survives_a_restart() -> None:
     perp_at(restored, 10_000.0, T0 + 2 * SECOND)
     report = report_at(restored, T0 + 2 * SECOND)
     assert report.drawdown["USDT"] == D(50)
+    assert report.equity["USDT"] == peak.equity["USDT"] - 50
     assert report.today["USDT"] == peak.today["USDT"] - 50
 
 

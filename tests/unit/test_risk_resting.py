@@ -159,6 +159,33 @@ def test_nothing_rests_that_orders_under_way_would_meet() -> None:
     approved(engine, ask(price="10000.1"))
 
 
+@pytest.mark.parametrize(
+    ("urls", "meets"),
+    [
+        (("", ""), True),
+        (("", "https://api.beta.com"), True),
+        (("https://API.beta.com/", "https://api.beta.com"), True),
+        (("http://127.0.0.1:1", "http://127.0.0.1:2"), False),
+    ],
+)
+def test_another_account_at_the_same_venue_is_ours_too(urls: tuple[str, str], meets: bool) -> None:
+    made = config()
+    beta = msgspec.structs.replace(made.venues["beta"], rest_url=urls[0])
+    same = msgspec.structs.replace(made.venues["gamma"], adapter="beta", rest_url=urls[1])
+    venues = made.venues | {"beta": beta, "gamma": same}
+    engine = make_risk(msgspec.structs.replace(made, venues=venues))
+    approved(engine, bid(maker="gamma", taker="alpha", price="10050"))
+    legs = [
+        make_leg("alpha", BUY, "0.1", "10000", seq=5),
+        make_leg("beta", SELL, "0.1", "10050", seq=5),
+    ]
+    answer = make_offer(legs)
+    if meets:
+        assert denied(engine, answer) is DenyReason.SELF_TRADE
+    else:
+        approved(engine, answer)
+
+
 def test_a_hedge_is_not_to_meet_a_quote_of_ours_either() -> None:
     engine = make_risk(config())
     approved(engine, bid(maker="beta", taker="gamma", price="10055"))

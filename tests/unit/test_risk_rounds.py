@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from services.risk.engine import RiskEngine
+from services.risk.exposure import has_open_rounds
 from services.risk.reasons import DenyReason
 from services.risk.round_limits import LATE_FILL_PAUSE_NS
 from services.risk.rounds import ROUNDS_CLOSED_MAX, ROUNDS_OPEN_MAX
@@ -367,7 +368,7 @@ def test_flatten_ends_what_rounds_hold_against_each_other() -> None:
     perp = make_fill("p", "gamma", Side.SELL, "0.05", strategy=OPERATOR_STRATEGY, instrument=PERP)
     for fill in (spot, perp):
         engine.on_message(fill, T0)
-    assert not engine.ledger.has_open_rounds
+    assert not has_open_rounds(engine.ledger)
     assert not engine.ledger.books.opened()
 
 
@@ -396,9 +397,9 @@ def test_a_flatten_that_ends_after_a_resume_ends_what_rounds_hold_against_each_o
     perp = make_fill("p", "gamma", Side.SELL, "0.05", strategy=OPERATOR_STRATEGY, instrument=PERP)
     for fill in (spot, perp):
         engine.on_message(fill, T0)
-    assert engine.ledger.has_open_rounds
+    assert has_open_rounds(engine.ledger)
     engine.on_message(make_done("p", strategy=OPERATOR_STRATEGY, is_approved=False), T0)
-    assert not engine.ledger.has_open_rounds
+    assert not has_open_rounds(engine.ledger)
     assert not engine.ledger.books.opened()
 
 
@@ -415,7 +416,7 @@ def test_without_flatten_rounds_hold_against_each_other() -> None:
     assert not engine.ledger.books.opened()
     execute(engine, approve(engine, single(Side.BUY, "0.1", Intent.CLOSE)))
     execute(engine, approve(engine, single(Side.SELL, "0.1", Intent.CLOSE, round_id="r2")))
-    assert not engine.ledger.has_open_rounds
+    assert not has_open_rounds(engine.ledger)
     assert not engine.ledger.books.opened()
 
 

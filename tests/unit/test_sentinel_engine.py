@@ -20,7 +20,12 @@ from services.sentinel.requests import (
     TruthRead,
 )
 from shared.accounts.gateway import OrderReport
-from shared.config_sections import Config, ExecutorConfig, SentinelConfig, VenueConfig
+from shared.config_sections import (
+    Config,
+    ExecutorConfig,
+    SentinelConfig,
+    VenueConfig,
+)
 from shared.engine import Action
 from shared.messages.base import BookState, Certainty, Message, Side, TradingState
 from shared.messages.control import Alert, Command, CommandKind, Severity
@@ -321,6 +326,35 @@ def test_a_difference_that_moves_with_risk_is_none() -> None:
     }
     world.run(90)
     assert world.messages == []
+
+
+def test_a_transfer_is_a_difference_until_it_is_recorded() -> None:
+    """And over trades before and after; what is gone beside it is told again."""
+    world = World(equity_drop_max=D(1_000_000)).run(20)
+    world.balances["alpha"]["BTC"] -= 25
+    world.run(45)
+    (told,) = world.alerts("SENTINEL_DELTA")
+    assert "-25 spot at alpha" in told.text
+    world.risk_says = {"transfers": {"alpha": {"BTC": D(-25)}}}
+    world.run(20)
+    assert world.alerts("SENTINEL_DELTA", Severity.INFO), "it holds again"
+    world.balances["alpha"]["BTC"] += 3
+    world.risk_says["inventory"] = {"alpha": {"BTC": D(3)}}
+    world.run(90)
+    assert len(world.alerts("SENTINEL_DELTA")) == 1
+    world.balances["alpha"]["BTC"] -= 25
+    world.run(45)
+    assert len(world.alerts("SENTINEL_DELTA")) == 2
+
+
+def test_a_sentinel_that_starts_after_a_transfer_compares_as_before() -> None:
+    world = World()
+    world.risk_says = {"transfers": {"alpha": {"BTC": D(-25)}}}
+    world.run(20)
+    world.risk_says = {"transfers": {"alpha": {"BTC": D(-50)}}}
+    world.balances["alpha"]["BTC"] -= 25
+    world.run(90)
+    assert not world.alerts("SENTINEL_DELTA")
 
 
 def test_a_move_of_the_market_is_no_loss_of_what_was_there() -> None:

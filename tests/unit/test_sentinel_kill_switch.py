@@ -30,7 +30,6 @@ from shared.engine import Action
 from shared.messages.base import Side
 from shared.messages.execution import OrderStatus
 from shared.messages.terms import OrderTerms, TimeInForce
-from shared.watch.lags import lags_of
 
 D = Decimal
 MS = 1_000_000
@@ -285,15 +284,3 @@ def test_it_ends_in_time_opens_nothing_and_says_what_is_left(
     is_left = any(venues.positions.values()) or any(venues.orders.values())
     assert report.is_done == (not is_left and not silent)
     assert (report.not_done == []) == report.is_done
-
-
-def test_of_several_instances_the_foremost_tells_the_lag() -> None:
-    keys = {"{arb}:exec.plan": "exec.plan"}
-    ends = {"{arb}:exec.plan": "9000-0"}
-    positions = {
-        "executor:old:{arb}:exec.plan": "1000-0",
-        "executor:new:{arb}:exec.plan": "8500-3",
-        "stranger:x:{arb}:exec.plan": "1-0",
-        "executor:new:{arb}:other": "1-0",
-    }
-    assert lags_of(keys, ends, positions) == {"executor exec.plan": 500}

@@ -8,9 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from deploy.services import COMMAND, COMPOSE, SYSTEMD, generated
+from deploy.services import (
+    COMMAND,
+    COMPOSE,
+    FILES,
+    SYSTEMD,
+    compose_service,
+    directory_variable,
+    generated,
+)
 from services.cli.stack import service_program
 from shared.bus.inputs import followed_by, inputs_of
+from shared.config import load_config
 from shared.services import ALL_SERVICES, SERVICE_NAMES, Instances, Network, ServiceSpec
 from shared.streams import BY_NAME, MD_BOOK, MD_DEPTH, Delivery
 from tests.support import ROOT
@@ -116,6 +125,34 @@ def test_what_is_deployed_follows_the_table(path: Path) -> None:
 
 def test_no_drop_in_is_left_of_a_service_that_needs_nothing() -> None:
     assert set(SYSTEMD.glob("arbstream@*.service.d/order.conf")) <= set(generated())
+
+
+READERS = [spec for spec in ALL_SERVICES if spec.reads_files_of]
+
+
+def test_the_scanner_reads_what_the_recorder_keeps() -> None:
+    keeping = {spec.name for spec in ALL_SERVICES if spec.keeps_files}
+    assert {spec.name: spec.reads_files_of for spec in READERS} == {"scanner": "recorder"}
+    assert {spec.reads_files_of for spec in READERS} <= keeping
+    example = str(ROOT / "arb.example.toml")
+    config = load_config(example, {directory_variable("recorder"): "/kept"})
+    assert config.recorder.dir == "/kept"
+
+
+@pytest.mark.parametrize("spec", READERS, ids=lambda spec: spec.name)
+def test_who_reads_files_of_another_can_only_read_them(spec: ServiceSpec) -> None:
+    owner, variable = spec.reads_files_of, directory_variable(spec.reads_files_of)
+    section = "\n".join(compose_service(spec))
+    assert f", files-{owner}:{FILES}:ro," in section
+    assert f", {variable}: {FILES}" in section
+    unit = (SYSTEMD / f"arbstream@{spec.name}.service.d" / "reads.conf").read_text()
+    mount = re.search(r"^BindReadOnlyPaths=-(\S+):(\S+)$", unit, re.MULTILINE)
+    kept = (SYSTEMD / f"arbstream@{owner}.service.d" / "files.conf").read_text()
+    directory = re.search(r"^StateDirectory=(\S+)$", kept, re.MULTILINE)
+    assert mount and directory
+    assert mount[1] == f"/var/lib/private/{directory[1]}", "where a DynamicUser has it"
+    assert f"\nEnvironment={variable}={mount[2]}\n" in unit
+    assert "StateDirectory" not in unit
 
 
 def test_containers_and_systemd_wait_longer_than_any_drain() -> None:

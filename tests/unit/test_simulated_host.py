@@ -12,6 +12,8 @@ from shared.config_sections import Config, ExecutorConfig, VenueConfig
 from shared.errors import ConfigError
 from shared.venues.registry import load_feed
 
+KEYS = ("KEY", "SECRET")
+
 
 @pytest.mark.parametrize(
     ("url", "host", "local"),
@@ -64,3 +66,24 @@ async def test_the_client_is_of_the_exchange_that_the_venue_names(monkeypatch) -
         assert gateways["first"]._client.id == "binanceus"
     finally:
         await gateways["first"].close()
+
+
+@pytest.mark.parametrize(("address", "is_one"), [("8090", True), ("8091", False)])
+async def test_two_sections_of_one_account_are_refused(address: str, is_one: bool) -> None:
+    """Its balances would count twice, and what one trades would be missing from the other."""
+
+    def section(port: str) -> VenueConfig:
+        url = f"http://127.0.0.1:{port}"
+        return VenueConfig(instruments=["BTC/USDT"], adapter="binance", rest_url=url)
+
+    venues = {"one": section("8090"), "two": section(address)}
+    config = Config(venues=venues, executor=ExecutorConfig(mode="simulated"))
+    environ = {f"ARB_{name}_API_{what}": "same" for name in ("ONE", "TWO") for what in KEYS}
+    if is_one:
+        with pytest.raises(ConfigError, match=r"venues\.two has the key of venues\.one"):
+            open_gateways(config, {}, ManualClock(), environ)
+        environ["ARB_TWO_API_KEY"] = "another"
+    gateways = open_gateways(config, {}, ManualClock(), environ)
+    assert gateways.keys() == venues.keys()
+    for gateway in gateways.values():
+        await gateway.close()

@@ -8,7 +8,17 @@ import pytest
 
 from shared import streams
 from shared.bus.port import shard_of
-from shared.messages import arb, control, execution, inventory, market, raw, restated, rounds
+from shared.messages import (
+    arb,
+    balances,
+    control,
+    execution,
+    inventory,
+    market,
+    raw,
+    restated,
+    rounds,
+)
 from shared.messages.base import DecisionMessage, MarketMessage, Message
 from shared.services import SERVICE_NAMES
 from shared.streams import ALL, ANYONE, BY_NAME, STREAM_OF, Delivery, Format
@@ -16,12 +26,14 @@ from shared.streams_doc import render
 from tests.contract.examples import example, tag_of
 from tests.support import ROOT
 
+MODULES = (market, raw, arb, execution, balances, restated, rounds, inventory, control)
+
 
 def message_types() -> list[type[Message]]:
     bases = {Message, MarketMessage, DecisionMessage}
     return [
         kind
-        for module in (market, raw, arb, execution, restated, rounds, inventory, control)
+        for module in MODULES
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, Message) and kind not in bases
     ]

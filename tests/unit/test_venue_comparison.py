@@ -19,6 +19,7 @@ from shared.watch.money import VenuePosition
 from shared.watch.venue_comparison import (
     Account,
     VenueComparison,
+    VenueOrder,
     compare,
     open_positions,
     read_accounts,
@@ -106,6 +107,31 @@ def test_a_difference_is_said(ours: list[Fill], after: dict[str, Account], says:
     truth = compare(collected(ours), BEFORE, after)
     assert not truth.ledger_equal
     assert says in "; ".join(truth.differences)
+
+
+def with_orders(*names: str) -> dict[str, Account]:
+    """The accounts after the fills, with orders of these names."""
+    orders = [VenueOrder(name, SPOT, Side.BUY, D("2.0")) for name in names]
+    return {"v": msgspec.structs.replace(AFTER["v"], orders=orders)}
+
+
+def taken(*fills: Fill) -> Collector:
+    """What we know when the venue has named its own id of each order."""
+    collector = collected(list(fills))
+    for one in fills:
+        event = msgspec.structs.replace(order_of(one), venue_order_id=f"v{one.trade_id}")
+        collector.on_message(event)
+    return collector
+
+
+def test_orders_are_compared_both_ways() -> None:
+    assert compare(taken(*FILLS), BEFORE, with_orders("c1", "c2")).ledger_equal
+    more = compare(taken(*FILLS), BEFORE, with_orders("c1", "c2", "c3"))
+    assert more.differences == ["v has an order that we do not know: c3 buy 2 BTC/USDT"]
+    fewer = compare(taken(*FILLS), BEFORE, with_orders("c1"))
+    assert fewer.differences == ["v does not know an order of ours: c2"]
+    earlier = {"v": msgspec.structs.replace(BEFORE["v"], orders=with_orders("c3")["v"].orders)}
+    assert compare(taken(*FILLS), earlier, with_orders("c1", "c2", "c3")).ledger_equal
 
 
 def test_a_perpetual_moves_quote_only_and_its_position_is_compared() -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from shared.accounts.opening import load_quirks
+from shared.accounts.venue_capabilities import load_quirks
 from shared.simulated.port import Simulated
 from shared.venues.order_port import OrderQuirks
 from shared.venues.port import Feed, Recordings

@@ -98,17 +98,23 @@ class Accounts:
         before = fees.get(asset, ZERO)
         fees[asset] = None if before is None or fill.fee is None else before + fill.fee
 
+    def fees_of(self, venue: str) -> dict[str, Decimal | None]:
+        """Return a venue's fees by asset; ``None`` where one is not known."""
+        return self._fees.get(venue, {})
+
     def by_venue(self) -> dict[str, dict[str, Any]]:
         """Return how trading changed each venue's balances, with its fees and funding, by asset."""
         changes = self.books.inventory_change()
+        venues = sorted({*changes, *self._fills_at, *self._funding})
+        return {venue: self.of_venue(venue) for venue in venues}
+
+    def of_venue(self, venue: str) -> dict[str, Any]:
+        """Return the same of one venue."""
         return {
-            venue: {
-                "fills": self._fills_at.get(venue, 0),
-                "inventory_change": changes.get(venue, {}),
-                "fees": self._fees.get(venue, {}),
-                "funding": self._funding.get(venue, {}),
-            }
-            for venue in sorted({*changes, *self._fills_at, *self._funding})
+            "fills": self._fills_at.get(venue, 0),
+            "inventory_change": self.books.inventory_change().get(venue, {}),
+            "fees": self._fees.get(venue, {}),
+            "funding": self._funding.get(venue, {}),
         }
 
     def by_day(self) -> list[dict[str, Any]]:

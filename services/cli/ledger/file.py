@@ -18,6 +18,7 @@ from shared.sql_ledger.database import Ledger, LedgerError, open_to_read
 
 LIMIT: Final = 50
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_COMPARED: Final = {"since_ns": ">=", "until_ns": "<"}
 
 
 @contextmanager
@@ -48,9 +49,13 @@ def _configured() -> LedgerAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What of a table is asked for; ``None`` is all. ``limit`` are the newest so many."""
+    """What of a table is asked for; ``None`` is all. ``limit`` are the newest so many.
+
+    Times are UNIX ns: from ``since_ns`` on, and before ``until_ns``.
+    """
 
     since_ns: int | None = None
+    until_ns: int | None = None
     strategy: str | None = None
     venue: str | None = None
     instrument: str | None = None
@@ -66,19 +71,22 @@ class Wanted:
         Args:
             any_leg: Makes the condition on a field of any leg, where venue and instrument are those
                 of legs.
-            columns: Filter -> the column that it is about, for those that the table has.
+            columns: Filter -> the column that it is about, for those that the table has; ``time``
+                is what ``since_ns`` and ``until_ns`` are about.
 
         Raises:
             ConfigError: Something is asked for that the table does not have.
         """
-        asked = {"since_ns": self.since_ns, "strategy": self.strategy, "venue": self.venue}
-        asked |= {"instrument": self.instrument, "plan": self.plan, "reason": self.reason}
+        asked = {"since_ns": self.since_ns, "until_ns": self.until_ns, "strategy": self.strategy}
+        asked |= {"venue": self.venue, "instrument": self.instrument, "plan": self.plan}
+        asked |= {"reason": self.reason}
         parts, arguments = ["1 = 1"], []
         for name, value in asked.items():
             if value is None:
                 continue
-            if name in columns:
-                parts.append(f"{columns[name]} {'>=' if name == 'since_ns' else '='} ?")
+            column = columns.get("time" if name in _COMPARED else name)
+            if column is not None:
+                parts.append(f"{column} {_COMPARED.get(name, '=')} ?")
             elif any_leg is not None and name in {"venue", "instrument"}:
                 parts.append(any_leg(name))
             else:
@@ -88,8 +96,20 @@ class Wanted:
         return " AND ".join(parts), arguments
 
 
-def parse_since(text: str | None) -> int | None:
-    """Return the moment that ``--since`` names, like ``90m``, ``7d`` or ``2026-11-26T07:30:00Z``.
+def parse_times(since: str | None, until: str | None) -> tuple[int | None, int | None]:
+    """Return the moments that ``--since`` and ``--until`` name.
+
+    Raises:
+        ConfigError: One is no time, or nothing can be between them.
+    """
+    since_ns, until_ns = parse_time("--since", since), parse_time("--until", until)
+    if since_ns is not None and until_ns is not None and since_ns >= until_ns:
+        raise ConfigError(f"--since {since} is not before --until {until}")
+    return since_ns, until_ns
+
+
+def parse_time(option: str, text: str | None) -> int | None:
+    """Return the moment that an option names, like ``90m``, ``7d`` or ``2026-11-26T07:30:00Z``.
 
     Raises:
         ConfigError: It names none.
@@ -100,6 +120,6 @@ def parse_since(text: str | None) -> int | None:
     if unit is not None and number.isdigit() and len(number) <= 6:
         return SystemClock.now_ns() - int(number) * unit * 1_000_000_000
     try:
-        return time_ns("--since", text)
+        return time_ns(option, text)
     except ConfigError as error:
         raise ConfigError(f"{error}, or how long ago, like 90m, 12h or 7d") from error

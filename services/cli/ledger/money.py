@@ -14,7 +14,7 @@ from typing import Any, Final
 from services.cli.export import iso
 from services.cli.ledger.accounts import Accounts
 from services.cli.ledger.file import Wanted
-from shared.domain.accounting import holding_key, worst_certainty
+from shared.domain.accounting import ZERO, holding_key, worst_certainty
 from shared.domain.valuation import Close
 from shared.messages.base import Certainty, Message
 from shared.messages.execution import (
@@ -39,6 +39,8 @@ TOLD: Final[tuple[tuple[str, type[Message]], ...]] = (
     ("funding_known", FundingKnown),
     ("plan_ends", PlanDone),
 )
+REPORTED_NS: Final = 2_000_000_000
+"""A report that is so much newer than the last fill was asked for after it."""
 MONEY_STREAMS: Final = (EXEC_PLAN.key(), EXEC_EVENT.key())
 
 
@@ -76,6 +78,15 @@ def pnl(ledger: Ledger) -> dict[str, Any]:
         for message in messages(ledger):
             accounts.on_message(message)
         closing, prices = _closing(ledger, accounts)
+        by_venue, moves = accounts.by_venue(), _moves(ledger)
+        for venue in sorted({*by_venue, *moves, *(closing.changes or {})}):
+            listed = moves.get(venue, [])
+            moved = _moved_otherwise(ledger, accounts, closing, venue)
+            if moved is None and listed:
+                moved = _net(listed)
+            if moved or listed or venue in by_venue:  # a deposit at a venue without a fill is shown
+                each = by_venue.setdefault(venue, accounts.of_venue(venue))
+                each["moved_otherwise"], each["moves"] = moved, listed
     books, funding = accounts.books, accounts.funding.unknown()
     report = money_report(books, closing, accounts.strategies, funding)
     del report["closing_cost"]  # a ledger has no books to price it by
@@ -97,7 +108,7 @@ def pnl(ledger: Ledger) -> dict[str, Any]:
         "gaps": missing,
         **report,
         "prices_ts_ns": min((told[2] for told in prices.values()), default=None),
-        "by_venue": accounts.by_venue(),
+        "by_venue": by_venue,
         "by_day": accounts.by_day(),
     }
 
@@ -144,6 +155,58 @@ def _closing(ledger: Ledger, accounts: Accounts) -> tuple[Closing, Prices]:
     return closing, prices
 
 
+def _moved_otherwise(
+    ledger: Ledger, accounts: Accounts, closing: Closing, venue: str
+) -> dict[str, Decimal] | None:
+    """Return what moved a venue's balances beside trading, fees and funding, by asset.
+
+    Deposits and withdrawals, and what others do in the account: they earn nothing. ``None``: not
+    known, as a fee is missing, or the venue has not reported its balances after the last fill yet.
+    """
+    if closing.changes is None or venue not in closing.changes:
+        return None
+    if None in accounts.fees_of(venue).values() or venue in accounts.funding.unknown():
+        return None
+    (told,) = ledger.query(
+        "SELECT min(ts_ns) AS first_ns, max(ts_ns) AS last_ns FROM balance_reports WHERE venue = ?",
+        (venue,),
+    )
+    for name in ("fills", "funding_payments"):
+        (done,) = ledger.query(
+            f"SELECT min(ts_ns) AS first_ns, max(ts_ns) AS last_ns FROM {name} WHERE venue = ?",
+            (venue,),
+        )
+        if done["first_ns"] is not None and not (
+            told["first_ns"] <= done["first_ns"]
+            and done["last_ns"] + REPORTED_NS <= told["last_ns"]
+        ):
+            return None
+    traded = accounts.books.inventory_change().get(venue, {})
+    changes = closing.changes[venue]
+    moved = {
+        asset: changes.get(asset, ZERO) - traded.get(asset, ZERO)
+        for asset in sorted({*changes, *traded})
+    }
+    return {asset: amount for asset, amount in moved.items() if amount}
+
+
+def _moves(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
+    """Return by venue what the executor told as moved beside trading, oldest first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in ledger.query("SELECT * FROM balance_moves ORDER BY entry"):
+        told = {"ts": iso(row["ts_ns"]), "asset": row["asset"], "amount": Decimal(row["amount"])}
+        found.setdefault(row["venue"], []).append(told)
+    return found
+
+
+def _net(told: list[dict[str, Any]]) -> dict[str, Decimal]:
+    """Return what moves come to by asset, where that is not zero."""
+    net: dict[str, Decimal] = {}
+    for each in told:
+        net[each["asset"]] = net.get(each["asset"], ZERO) + each["amount"]
+    return {asset: amount for asset, amount in sorted(net.items()) if amount}
+
+
 def _balances(ledger: Ledger, which: str) -> list[BalanceReport]:
     rows = ledger.query(
         "SELECT balance_reports.* FROM balance_reports JOIN "
@@ -155,14 +218,15 @@ def _balances(ledger: Ledger, which: str) -> list[BalanceReport]:
 
 def _totals(reports: list[BalanceReport]) -> dict[str, dict[str, Decimal]]:
     return {
-        report.venue: {asset: each.free + each.used for asset, each in report.balances.items()}
+        report.venue: {asset: each.settled for asset, each in report.balances.items()}
         for report in reports
     }
 
 
 def narrow(report: dict[str, Any], wanted: Wanted) -> None:
     """Leave out of a report what is not asked for; the figures of the whole stay."""
-    since_ns, strategy, venue = wanted.since_ns, wanted.strategy, wanted.venue
+    since_ns, until_ns = wanted.since_ns, wanted.until_ns
+    strategy, venue = wanted.strategy, wanted.venue
     if strategy is not None:
         earned = report["pnl_by_strategy"]
         report["pnl_by_strategy"] = {
@@ -175,3 +239,7 @@ def narrow(report: dict[str, Any], wanted: Wanted) -> None:
     if since_ns is not None:
         day = iso(since_ns)[:10]
         report["by_day"] = [each for each in report["by_day"] if each["day"] >= day]
+    if until_ns is not None:
+        day = iso(until_ns - 1)[:10]
+        report["by_day"] = [each for each in report["by_day"] if each["day"] <= day]
+    report["by_day"] = report["by_day"][-wanted.limit :]

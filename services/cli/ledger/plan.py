@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from services.cli.ledger import records as ledger_records
 from services.cli.ledger.file import Wanted
 from services.cli.plan_waterfall import Order, waterfall
 from shared.errors import ConfigError
-from shared.messages.execution import ApprovedPlan, Fill, OrderPurpose, PlanDone
+from shared.messages.arb import Opportunity
+from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, PlanDone
 from shared.sql_ledger.database import Ledger
 from shared.sql_ledger.rows import message_of
 
 ORDERS_MAX = 10_000
+
+
+def expected(offer: Opportunity | None) -> dict[str, Any]:
+    """Return what a plan's opportunity said of conversions and of funding; ``None``: it did not.
+
+    That is so of an opportunity that is not in the ledger, as of a signal, too.
+    """
+    return {
+        "conversions": [] if offer is None else offer.conversions,
+        "carry": None if offer is None else offer.carry,
+    }
+
+
+def kinds_of(events: Iterable[OrderEvent]) -> dict[str, Order]:
+    """Return what orders were for, as they were told of first."""
+    kinds: dict[str, Order] = {}
+    for each in events:
+        kinds.setdefault(
+            each.client_order_id, Order(each.purpose, each.leg_index, each.price_arrival)
+        )
+    return kinds
 
 
 def whole(ledger: Ledger, plan_id: str) -> dict[str, Any]:
@@ -31,18 +54,22 @@ def whole(ledger: Ledger, plan_id: str) -> dict[str, Any]:
             "SELECT * FROM plan_ends WHERE plan_id = ? ORDER BY ts_ns DESC LIMIT 1", [plan_id]
         )
         orders = ledger_records.orders(ledger, wanted)
-        kinds = {
-            each["client_order_id"]: Order(OrderPurpose(each["purpose"]), each["leg_index"])
-            for each in ledger.query("SELECT * FROM orders WHERE plan_id = ?", [plan_id])
-        }
+        events = ledger.query(
+            "SELECT * FROM order_events WHERE plan_id = ? ORDER BY entry", [plan_id]
+        )
         told = ledger.query("SELECT * FROM fills WHERE plan_id = ? ORDER BY entry", [plan_id])
+        offers = ledger.query(
+            "SELECT * FROM opportunities WHERE opportunity_id = ?", [row["opportunity_id"]]
+        )
         fills = ledger_records.fills(ledger, wanted)
     end = message_of(PlanDone, ends[0]) if ends else None
+    plan = message_of(ApprovedPlan, row)
+    kinds = kinds_of(message_of(OrderEvent, each) for each in events)
     return {
         "plan": records[0],
-        "waterfall": waterfall(
-            message_of(ApprovedPlan, row), kinds, [message_of(Fill, each) for each in told], end
-        ),
+        "shrunk": plan.shrunk,
+        "expected": expected(message_of(Opportunity, offers[0]) if offers else None),
+        "waterfall": waterfall(plan, kinds, [message_of(Fill, each) for each in told], end),
         "orders": orders,
         "fills": fills,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,11 +16,14 @@ from shared.domain.contracts import Contract
 from shared.domain.executions import cost_of
 from shared.domain.fees import plus_known
 from shared.domain.instrument import split_instrument
+from shared.errors import ConfigError
 from shared.messages.base import Certainty
 from shared.sql_ledger.database import Ledger
 from shared.sql_ledger.rows import Columns
 
 Record = dict[str, Any]
+NAMED_MAX = 20
+"""So many names that the ledger knows are told where one is asked for that it does not."""
 
 
 def orders(ledger: Ledger, wanted: Wanted) -> list[Record]:
@@ -29,7 +33,7 @@ def orders(ledger: Ledger, wanted: Wanted) -> list[Record]:
         wanted,
         "SELECT * FROM orders",
         "orders",
-        since_ns="ts_ns",
+        time="ts_ns",
         strategy="strategy",
         venue="venue",
         instrument="instrument",
@@ -111,7 +115,7 @@ def fills(ledger: Ledger, wanted: Wanted) -> list[Record]:
         wanted,
         f"SELECT fills.*, {_STRATEGY} AS owner FROM fills LEFT JOIN plans USING (plan_id)",
         "fills",
-        since_ns="fills.ts_ns",
+        time="fills.ts_ns",
         strategy=_STRATEGY,
         venue="fills.venue",
         instrument="fills.instrument",
@@ -167,7 +171,7 @@ def plans(ledger: Ledger, wanted: Wanted) -> list[Record]:
         wanted,
         PLANS,
         "plans",
-        since_ns="plans.ts_ns",
+        time="plans.ts_ns",
         strategy="plans.strategy",
         plan="plans.plan_id",
         any_leg=ledger.any_leg("plans.legs"),
@@ -209,14 +213,51 @@ def plan_record(row: Columns) -> Record:
     }
 
 
+_SAID_IN: dict[str, Sequence[str]] = {
+    "venue": ("balance_reports", "orders", "fills"),
+    "instrument": ("orders", "fills", "venue_positions", "positions", "funding_payments"),
+    "strategy": ("orders", "fills", "plans", "plan_ends"),
+}
+"""Filter -> the tables that have a column of that name."""
+
+
+def check_known(ledger: Ledger, wanted: Wanted) -> None:
+    """Check the names by which nothing was found: venue, instrument, strategy.
+
+    Raises:
+        ConfigError: The ledger has others, and nothing at all of this one.
+    """
+    for name, tables in _SAID_IN.items():
+        value = getattr(wanted, name)
+        selects = [f"SELECT {name} AS known FROM {table}" for table in tables]
+        if name == "strategy":
+            selects.append("SELECT strategy_id AS known FROM opportunities")
+        told = ledger.query(" UNION ".join(selects)) if value is not None else []
+        known = sorted(row["known"] for row in told if row["known"])
+        if known and value not in known and not _is_of_a_leg(ledger, name, value):
+            named = ", ".join(known[:NAMED_MAX])
+            more = f" and {len(known) - NAMED_MAX} more" if len(known) > NAMED_MAX else ""
+            raise ConfigError(f"no {name} {value!r} in the ledger; it has {named}{more}")
+
+
+def _is_of_a_leg(ledger: Ledger, name: str, value: str) -> bool:
+    if name == "strategy":
+        return False
+    for table in ("plans", "opportunities"):
+        is_of = ledger.any_leg(f"{table}.legs")(name)
+        if ledger.query(f"SELECT 1 AS found FROM {table} WHERE {is_of} LIMIT 1", [value]):
+            return True
+    return False
+
+
 def balances(ledger: Ledger, wanted: Wanted) -> list[Record]:
     """Return what every venue reported last."""
-    where, arguments = wanted.where(since_ns="ts_ns", venue="venue")
+    where, arguments = wanted.where(time="ts_ns", venue="venue")
     rows = ledger.query(
         "SELECT balances.* FROM balances JOIN (SELECT venue, max(ts_ns) AS ts_ns FROM "
         f"balance_reports WHERE {where} GROUP BY venue) AS last USING (venue, ts_ns) "
-        "ORDER BY venue, asset",
-        arguments,
+        "ORDER BY venue, asset LIMIT ?",
+        [*arguments, wanted.limit],
     )
     return [
         {
@@ -234,21 +275,29 @@ def balances(ledger: Ledger, wanted: Wanted) -> list[Record]:
 def positions(ledger: Ledger, wanted: Wanted) -> list[Record]:
     """Return what was held when it last changed, and the newest price at which it could be closed.
 
-    ``venue`` is empty for spot, which counts over all venues together.
+    ``venue`` is empty for spot, which counts over all venues together. Before ``until_ns`` it is
+    what was held then; where the newest price is of later, the one of then.
     """
-    where, arguments = wanted.where(venue="positions.venue", instrument="positions.instrument")
+    before, last = Wanted(until_ns=wanted.until_ns).where(time="ts_ns")
+    where, arguments = replace(wanted, until_ns=None).where(
+        time="positions.ts_ns", venue="positions.venue", instrument="positions.instrument"
+    )
     rows = ledger.query(
         "SELECT positions.*, closing_prices.price AS price, closing_prices.ts_ns AS ts_price_ns "
         "FROM positions LEFT JOIN closing_prices USING (venue, instrument) WHERE positions.ts_ns = "
-        f"(SELECT max(ts_ns) FROM position_reports) AND {where} ORDER BY venue, instrument",
-        arguments,
+        f"(SELECT max(ts_ns) FROM position_reports WHERE {before}) AND {where} "
+        "ORDER BY venue, instrument LIMIT ?",
+        [*last, *arguments, wanted.limit],
     )
-    return [_position(row) for row in rows]
+    return [_position(row, wanted.until_ns) for row in rows]
 
 
-def _position(row: Columns) -> Record:
+def _position(row: Columns, until_ns: int | None) -> Record:
     qty, entry = Decimal(row["qty"]), Decimal(row["entry_price"])
-    price = None if row["price"] is None else Decimal(row["price"])
+    told, ts_price_ns = row["price"], row["ts_price_ns"]
+    if until_ns is not None and (ts_price_ns is None or ts_price_ns >= until_ns):
+        told, ts_price_ns = row["close_price"], row["ts_ns"]
+    price = None if told is None else Decimal(told)
     contract = Contract(split_instrument(row["instrument"]).kind)
     return {
         "time": iso(row["ts_ns"]),
@@ -258,7 +307,7 @@ def _position(row: Columns) -> Record:
         "qty": qty,
         "entry": entry,
         "close_price": price,
-        "ts_price_ns": row["ts_price_ns"],
+        "ts_price_ns": ts_price_ns,
         "unrealized": None if price is None else contract.profit(qty, entry, price),
         "certainty": Certainty.UNKNOWN if price is None else Certainty.KNOWN,
     }
@@ -272,7 +321,7 @@ def denials(ledger: Ledger, wanted: Wanted) -> list[Record]:
         "SELECT denials.*, strategy_id, edge_bps, notional, net, quote FROM denials "
         "LEFT JOIN opportunities USING (opportunity_id)",
         "denials",
-        since_ns="denials.ts_ns",
+        time="denials.ts_ns",
         strategy="opportunities.strategy_id",
         reason="denials.reason",
         any_leg=ledger.any_leg("opportunities.legs"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -144,7 +144,9 @@ def show_positions(records: list[Record]) -> None:
             amount(each["unrealized"], certainty=each["certainty"]),
         )
     if records:
-        console.print(f"unchanged since {moment(records[0])}, at the newest prices")
+        is_of_then = all(each["ts_price_ns"] == each["ts_ns"] for each in records)
+        prices = "at the prices of then" if is_of_then else "at the newest prices"
+        console.print(f"unchanged since {moment(records[0])}, {prices}")
     _print(made, records, "position")
 
 
@@ -168,6 +170,10 @@ def show_plan(whole: dict[str, Any]) -> None:
     )
     for leg in plan["legs"]:
         console.print(f"  {leg}", markup=False)
+    if (was := whole["shrunk"]) is not None:
+        limits = ", ".join(was.limits)
+        text = f"  smaller than offered, by {limits}: expected funding and costs are of {was.qty}"
+        console.print(text, markup=False)
     made = table(("step", f"{steps['quote']}", ""), "", (f"{steps['quote']}",))
     for name, label in STEP_LABELS.items():
         figure = steps["steps"][name]
@@ -179,15 +185,33 @@ def show_plan(whole: dict[str, Any]) -> None:
         if figure is None:
             continue
         made.add_row(label, amount(figure["amount"], 4, figure["certainty"]), "")
+    for label, figure in expected_rows(whole["expected"]):
+        made.add_row(label, amount(figure, 4), "")
     console.print(made)
     show_orders(whole["orders"])
     show_fills(whole["fills"])
+
+
+def expected_rows(expected: dict[str, Any]) -> list[tuple[str, Decimal]]:
+    """Return what the plan's opportunity said of conversions and funding, beside its steps."""
+    rows = [
+        (f"conversion of {each.asset}, expected (in the edge)", -each.cost)
+        for each in expected["conversions"]
+    ]
+    carry = expected["carry"]
+    if carry is not None:
+        rows.append(
+            (f"funding expected, {counted(carry.settlements, 'settlement')}", carry.funding)
+        )
+        rows.append(("opening and closing, expected", -carry.cost))
+    return rows
 
 
 STEP_LABELS = {
     "expected_edge": "expected edge",
     "expected_fees": "+ fees expected in it",
     "not_filled": "+ not filled, or evened out",
+    "latency_drift": "+ latency drift",
     "slippage": "+ slippage of the legs",
     "unwind_cost": "+ hedge and unwind",
     "fees": "+ fees charged",
@@ -196,7 +220,6 @@ STEP_LABELS = {
 }
 BESIDE_LABELS = {
     "spread_captured": "spread captured",
-    "latency_drift": "latency drift (in slippage)",
     "funding": "funding",
     "inventory_cost": "bringing inventory back, still to be paid",
 }
@@ -226,8 +249,9 @@ def show_pnl(report: dict[str, Any], wanted: Wanted) -> None:
     if not report["pnl"]:
         console.print("no fill in the ledger")
         return
-    is_whole = wanted.since_ns is None and wanted.strategy is None and wanted.venue is None
-    if wanted.since_ns is None and wanted.venue is None:
+    is_of_all_days = wanted.since_ns is None and wanted.until_ns is None
+    is_whole = is_of_all_days and wanted.strategy is None and wanted.venue is None
+    if is_of_all_days and wanted.venue is None:
         _show_earned(report, is_whole)
     if wanted.venue is None:
         show_days(report["by_day"])
@@ -262,13 +286,18 @@ def _show_earned(report: dict[str, Any], is_whole: bool) -> None:
 def _show_venues(by_venue: dict[str, Any]) -> None:
     """Print what trading moved at each venue."""
     for venue, each in by_venue.items():
-        moved = ", ".join(
-            f"{qty.normalize():+f} {a}" for a, qty in each["inventory_change"].items()
-        )
+        moved, otherwise = _amounts(each["inventory_change"]), each["moved_otherwise"]
         fills = counted(each["fills"], "fill")
         console.print(f"{venue}: {fills} moved {moved or 'nothing'}", markup=False)
+        if otherwise:
+            text = f"deposits, withdrawals or others moved {_amounts(otherwise)}: no result"
+            console.print(f"{venue}: {text}", markup=False)
     if not by_venue:
         console.print("no venue in the ledger that fits")
+
+
+def _amounts(amounts: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{qty.normalize():+f} {asset}" for asset, qty in amounts.items())
 
 
 def _print(made: Table, records: Sequence[Any], one: str) -> None:
