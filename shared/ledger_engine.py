@@ -24,6 +24,7 @@ from shared.ledger import (
     ReadMarks,
     WriteMarks,
     lost_mark,
+    refuse_foreign,
 )
 from shared.messages.base import Message
 from shared.messages.market import DepthView
@@ -164,7 +165,12 @@ class LedgerEngine:
         return self.inner.start(saved, now_ns)
 
     def _look(self, marks: Mapping[str, str], now_ns: int) -> Step:
-        """Hear of a loss, and renew the marks once everything up to now is on the bus."""
+        """Hear of a loss, and renew the marks once everything up to now is on the bus.
+
+        Raises:
+            ConfigError: The data on the bus belongs to another mode or account by now.
+        """
+        refuse_foreign(marks, self._opening.owner)
         lost = lost_mark(self._opening.service)
         loss = self._witness.look(marks)
         loss = marks.get(lost, "") or loss
@@ -177,6 +183,10 @@ class LedgerEngine:
         if not (step.messages or self.inner.is_saved):
             return step
         actions = [*step.actions]
+        if self._command_ns is not None and "mode" not in marks:
+            # The bus may be another one since the marks were read: its mode must stay.
+            mode = {"mode": self._opening.owner["mode"]}
+            actions.append(WriteMarks(mode, only_new=True))
         if fields := self._fields(marks, now_ns):
             actions.append(WriteMarks(fields))
         if lost in marks:
@@ -187,7 +197,7 @@ class LedgerEngine:
         service, ledger_id = self._opening.service, self._ledger_id
         if self._command_ns is None:
             return {} if marks.get(service) == ledger_id else {service: ledger_id}
-        fields = {"id": ledger_id, "mode": self._opening.owner["mode"], service: ledger_id}
+        fields = {"id": ledger_id, service: ledger_id}
         if not self._taken_up:
             self._taken_up = fields["taken_up_ns"] = marks.get("alive_ns", "0")
         fields["command_ns"] = str(self._command_ns())

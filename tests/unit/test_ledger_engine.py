@@ -303,3 +303,35 @@ def test_data_of_another_mode_is_refused_and_left_as_it_is() -> None:
         rig.begin()
     assert rig.effects == ["ReadMarks"]
     assert not rig.saved
+
+
+def test_data_of_another_mode_is_refused_by_a_process_that_lives() -> None:
+    rig = Rig()
+    rig.run()
+    rig.marks = {"id": "one", "mode": "live"}
+    rig.effects.clear()
+    with pytest.raises(ConfigError, match='holds the ledger of mode "live"'):
+        rig.look()
+    assert rig.effects == ["ReadMarks"]
+    assert rig.marks == {"id": "one", "mode": "live"}
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+def test_a_bus_exchanged_after_the_marks_were_read_keeps_its_mode(was_there: bool) -> None:
+    rig = Rig()
+    rig.run()
+    read = dict(rig.marks) if was_there else {}
+    step = rig.engine.on_message(MarksRead(read), rig.now_ns)
+    rig.marks = {"id": "one", "mode": "live"}
+    carry_out([each for each in step.actions if isinstance(each, MarkAction)], rig.marks)
+    assert rig.marks["mode"] == "live"
+    with pytest.raises(ConfigError, match='holds the ledger of mode "live"'):
+        rig.begin()
+
+
+def test_a_bus_that_was_emptied_has_the_mode_again() -> None:
+    rig = Rig()
+    rig.run()
+    rig.marks.clear()
+    rig.look()
+    assert rig.marks["mode"] == "paper"
