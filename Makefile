@@ -1,6 +1,6 @@
 # arbstream. `make` alone lists the targets. Each is also a plain command in README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench research sim chaos up down logs venues lint types clean imports
+.PHONY: help demo test check bench research sim chaos soak up down logs venues lint types clean imports
 
 # pyenv and the like leave names on PATH that do not run: take the first that really is new enough.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LINT_READY := $(VENV)/.ready-lint
+BROWSER_READY := $(VENV)/.ready-browser
 SECONDS_ARG = $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 SEED ?= 7
 PORT ?= 8090
@@ -25,6 +26,10 @@ $(READY): pyproject.toml constraints.txt
 
 $(LINT_READY): $(READY)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[lint]'
+	@touch $@
+
+$(BROWSER_READY): $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@touch $@
 
 demo: $(READY) #-- simulated exchanges and five services, live on this terminal (DEMO_SECONDS=60 SEED=7 STRATEGIES=all)
@@ -60,6 +65,9 @@ sim: $(READY) #-- the whole system simulated, crashes and faults included (SEED=
 
 chaos: $(READY) #-- random faults on the stack in containers, and whether the books agree after them (FAULTS=30 SEED=7 REDIS=single)
 	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),30) --seed $(SEED) --redis $(or $(REDIS),sentinel)
+
+soak: $(BROWSER_READY) #-- the whole system for hours, sampled and hurt every now and then, with a report (HOURS=24 SEED=7 OUT=DIR)
+	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),24) --seed $(SEED) --out $(or $(OUT),.arb/soak)
 
 venues: $(READY) #-- simulated exchanges alone, for any client (PORT=8090 SEED=7)
 	@$(BIN)/arb run venuesim --port $(PORT) --seed $(SEED)
