@@ -13,13 +13,13 @@ from importlib.metadata import version
 
 from services.exporter.engine import ExporterEngine
 from services.exporter.server import MetricsServer
-from services.exporter.transport import Reader
 from shared.bus.inputs import followed_by, inputs_of
 from shared.bus.opening import open_bus
 from shared.bus.port import Bus
 from shared.cancel import cancel_and_wait
 from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
+from shared.metrics.reader import Reader
 from shared.observe import Observer
 from shared.runner import run_service
 from shared.runtime.hosting import Hosting

@@ -15,9 +15,9 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from services.exporter.metric import Kind
-from services.exporter.samples import Samples
 from shared.histogram import bucket_bounds
+from shared.metrics.metric import Kind
+from shared.metrics.samples import Samples
 
 BOUNDS_NS: Final = tuple(base * 10**power for power in range(4, 10) for base in (1, 2, 5))
 """10 us to 5 s in steps of 1, 2, 5."""

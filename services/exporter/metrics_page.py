@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from services.exporter import host_metrics as h
-from services.exporter import metrics as m
-from services.exporter import notify_metrics as n
-from services.exporter import venue_metrics as v
-from services.exporter.metric import Metric
+from shared.metrics import host_metrics as h
+from shared.metrics import notify_metrics as n
+from shared.metrics import table as m
+from shared.metrics import venue_metrics as v
+from shared.metrics.metric import Metric
 
 GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
     "Processes": (
@@ -112,7 +112,7 @@ COMMAND: Final = "python -m services.exporter.metrics_page > docs/metrics.md"
 
 _HEAD = f"""# Metrics
 
-Generated from the tables in `services/exporter/*metrics.py` by `{COMMAND}`;
+Generated from the tables in `shared/metrics/` by `{COMMAND}`;
 a test keeps it current. One service, the exporter, reads Redis and answers for all of them:
 `http://127.0.0.1:9465/metrics` (`[exporter]`), OpenMetrics or the older text, as the scraper asks.
 It is the only target to scrape, with `honor_labels: true`; rules to alert on are in

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from services.exporter.exposition import exposition
-from services.exporter.samples import Samples
 from shared.config_sections import ExporterConfig
+from shared.metrics.samples import Samples
 from shared.text_server import Answer, Request, TextServer, not_found
 
 log = logging.getLogger(__name__)

@@ -124,7 +124,7 @@ PROCESSES: Final = (
         summary="A metric has more label values than its bound, and leaves some out",
         first="arb status",
         causes="More assets, strategies or processes than metrics were made for.",
-        remedy="Raise `series_max` of the metric in services/exporter/metrics.py.",
+        remedy="Raise `series_max` of the metric in shared/metrics/table.py.",
         fires={'arb_series_overflow_total{metric="arb_exposure_base"}': "0+1x60"},
         labels={"metric": "arb_exposure_base"},
         quiet={'arb_series_overflow_total{metric="arb_exposure_base"}': "5x60"},

@@ -24,8 +24,6 @@ from deploy.acl import (
 from services.dashboard import requests as dashboard_requests
 from services.dashboard.requests import DecisionsRead, ReadDecisions
 from services.dashboard.transport import RedisReader as DashboardReader
-from services.exporter.requests import BooksRead, ReadBooks, ReadStreams, StreamsRead
-from services.exporter.transport import Reader
 from services.recorder.ledger import FOLLOWED
 from shared.bus.opening import open_bus
 from shared.bus.port import Input
@@ -34,6 +32,8 @@ from shared.embedded import EmbeddedServer
 from shared.engine import Result
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.control import Alert, CommandKind, Severity
+from shared.metrics.reader import Reader
+from shared.metrics.requests import BooksRead, ReadBooks, ReadStreams, StreamsRead
 from shared.services import SERVICE_NAMES, followers_of
 from shared.streams import ALERT, ALL, ANYONE, CTL_COMMAND, EXEC_PLAN, MD_BOOK, Delivery
 from shared.watch.link import Target, open_link

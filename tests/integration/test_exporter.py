@@ -15,10 +15,6 @@ import msgspec
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from services.exporter import host_metrics
-from services.exporter.host_reader import read_host
-from services.exporter.metric import Metric
-from services.exporter.metrics import OVERFLOW
 from services.exporter.metrics_page import ALL
 from shared.bus.opening import open_bus
 from shared.clock import SystemClock
@@ -38,6 +34,10 @@ from shared.messages.execution import (
 )
 from shared.messages.market import DepthView, VenueStatus
 from shared.messages.position_reports import PositionReport
+from shared.metrics import host_metrics
+from shared.metrics.host_reader import read_host
+from shared.metrics.metric import Metric
+from shared.metrics.table import OVERFLOW
 from tests.contract.examples import example
 from tests.integration.processes import ServiceProcess
 from tests.support import eventually

@@ -15,21 +15,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as older_format
 
 from services.executor.request_counts import KINDS
-from services.exporter import host_metrics, metrics, notify_metrics, venue_metrics
 from services.exporter.engine import ExporterEngine
 from services.exporter.exposition import exposition
-from services.exporter.host_reader import pressure_of, read_host
-from services.exporter.metric import Kind
-from services.exporter.metrics_page import ALL, render_markdown
-from services.exporter.requests import (
-    BooksRead,
-    HostRead,
-    ReadBooks,
-    ReadFailed,
-    ReadHost,
-    ReadStreams,
-    StreamsRead,
-)
+from services.exporter.metrics_page import ALL, COMMAND, render_markdown
 from shared.config_sections import Config, VenueConfig
 from shared.histogram import Histogram
 from shared.measure_names import (
@@ -57,6 +45,19 @@ from shared.messages.execution import (
 )
 from shared.messages.market import DepthView, VenueStatus
 from shared.messages.position_reports import PositionReport
+from shared.metrics import host_metrics, notify_metrics, venue_metrics
+from shared.metrics import table as metrics
+from shared.metrics.host_reader import pressure_of, read_host
+from shared.metrics.metric import Kind
+from shared.metrics.requests import (
+    BooksRead,
+    HostRead,
+    ReadBooks,
+    ReadFailed,
+    ReadHost,
+    ReadStreams,
+    StreamsRead,
+)
 from shared.streams import ALL as STREAMS
 from shared.watch.lags import foremost_of, lags_of
 from tests.contract.examples import example
@@ -137,7 +138,7 @@ def names(found: Figures) -> set[str]:
 
 def test_the_document_is_current() -> None:
     path = ROOT / "docs" / "metrics.md"
-    assert path.read_text(encoding="utf-8") == render_markdown(), f"run: {metrics.COMMAND}"
+    assert path.read_text(encoding="utf-8") == render_markdown(), f"run: {COMMAND}"
 
 
 def test_every_row_follows_the_rules_of_names() -> None:

@@ -7,7 +7,7 @@ venues, assets, codes written in the source): never an id, a price, a text or an
 
 from __future__ import annotations
 
-from services.exporter.metric import Kind, Metric, Source
+from shared.metrics.metric import Kind, Metric, Source
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _PROC = ("service", "proc")

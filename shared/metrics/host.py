@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.exporter import host_metrics as h
-from services.exporter.metric import HOST_LIMIT_S, Metric
-from services.exporter.requests import HostRead
-from services.exporter.samples import Samples
+from shared.metrics import host_metrics as h
+from shared.metrics.metric import HOST_LIMIT_S, Metric
+from shared.metrics.requests import HostRead
+from shared.metrics.samples import Samples
 
 _LIMIT_NS: Final = int(HOST_LIMIT_S * 1e9)
 _PLAIN: Final[dict[str, Metric]] = {

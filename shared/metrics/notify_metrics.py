@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.exporter.metric import Kind, Metric, Source
+from shared.metrics.metric import Kind, Metric, Source
 
 LAST_OK = Metric(
     name="arb_notify_last_ok_timestamp_seconds",

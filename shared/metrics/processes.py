@@ -6,12 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from services.exporter import host_metrics as h
-from services.exporter import metrics as m
-from services.exporter import notify_metrics as n
-from services.exporter import venue_metrics as v
-from services.exporter.metric import LIMIT_S, Metric
-from services.exporter.samples import Samples
 from shared.measure_names import (
     BUDGET_GAUGE,
     CPU,
@@ -24,6 +18,12 @@ from shared.measure_names import (
     RESIDENT,
 )
 from shared.messages.control import Heartbeat
+from shared.metrics import host_metrics as h
+from shared.metrics import notify_metrics as n
+from shared.metrics import table as m
+from shared.metrics import venue_metrics as v
+from shared.metrics.metric import LIMIT_S, Metric
+from shared.metrics.samples import Samples
 
 SLOTS_MAX: Final = 16
 """Processes of one service that are told apart; of more only the first ones are."""

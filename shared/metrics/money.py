@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from services.exporter import metrics as m
-from services.exporter.metric import LIMIT_S
-from services.exporter.samples import OTHER, Samples
 from shared.config_limits import RiskConfig
 from shared.domain.instrument import split_instrument
 from shared.messages.base import Certainty, TradingState
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
 from shared.messages.position_reports import PositionReport
+from shared.metrics import table as m
+from shared.metrics.metric import LIMIT_S
+from shared.metrics.samples import OTHER, Samples
 
 _LIMIT_NS: Final = int(LIMIT_S * 1e9)
 EVERY_VENUE: Final = "all"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.exporter.metric import Kind, Metric, Source
+from shared.metrics.metric import Kind, Metric, Source
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from services.exporter import metrics as m
-from services.exporter.metric import BOOKS_LIMIT_S, LIMIT_S
-from services.exporter.requests import BooksRead, StreamsRead
-from services.exporter.samples import Samples
-from services.exporter.venue_metrics import CLOCK_OFFSET
 from shared.feed_statuses import Feeds, keep_newest
 from shared.messages.base import BookState
 from shared.messages.market import DepthView, VenueStatus
+from shared.metrics import table as m
+from shared.metrics.metric import BOOKS_LIMIT_S, LIMIT_S
+from shared.metrics.requests import BooksRead, StreamsRead
+from shared.metrics.samples import Samples
+from shared.metrics.venue_metrics import CLOCK_OFFSET
 from shared.streams import ALL
 
 SILENT: Final = "SILENT"

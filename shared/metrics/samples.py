@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.exporter.metric import Kind, Metric
+from shared.metrics.metric import Kind, Metric
 
 OTHER = "other"
 Labels = tuple[str, ...]

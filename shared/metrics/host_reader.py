@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import psutil
 
-from services.exporter.requests import HostRead
+from shared.metrics.requests import HostRead
 
 PRESSURE: Final = Path("/proc/pressure")
 RESOURCES: Final = ("cpu", "memory", "io")

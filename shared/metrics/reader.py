@@ -12,8 +12,11 @@ from typing import Any, Final
 
 import psutil
 
-from services.exporter.host_reader import read_host
-from services.exporter.requests import (
+from shared.engine import Action, Result
+from shared.errors import ArbError
+from shared.messages.market import DepthView
+from shared.metrics.host_reader import read_host
+from shared.metrics.requests import (
     BooksRead,
     ReadBooks,
     ReadFailed,
@@ -21,9 +24,6 @@ from services.exporter.requests import (
     ReadStreams,
     StreamsRead,
 )
-from shared.engine import Action, Result
-from shared.errors import ArbError
-from shared.messages.market import DepthView
 from shared.streams import MD_DEPTH
 from shared.watch.link import Link, Target, open_link
 from shared.watch.stream_state import StreamGauge

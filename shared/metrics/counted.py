@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, TypeVar
 
-from services.exporter import metrics as m
-from services.exporter.samples import Samples
 from shared.messages.arb import Opportunity
 from shared.messages.control import Alert
 from shared.messages.execution import Fill, OrderEvent, PlanDone, PlanOutcome
 from shared.messages.fill_key import fill_key
+from shared.metrics import table as m
+from shared.metrics.samples import Samples
 from shared.watch.remembered import Remembered
 
 Name = TypeVar("Name", str, tuple[str, str, str])
