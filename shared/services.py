@@ -213,6 +213,8 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
             StreamInput(stream="sys.health"),
             StreamInput(stream="md.status"),
             StreamInput(stream="risk.event"),
+            # When the newest was.
+            StreamInput(stream="arb.opportunity", interval_ms=1_000),
         ),
         instances=Instances.INDEPENDENT,
         # First: services that are being stopped must not look dead.
@@ -221,7 +223,9 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         is_optional=True,
         on_request=True,
         own_secrets="ARB_NOTIFY_",
-        follows=("exec.event",),
+        # Of the books a sample every few seconds.
+        follows=("exec.event", "md.depth"),
+        measures=True,
     ),
     ServiceSpec(
         name="dashboard",

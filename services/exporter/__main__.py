@@ -26,12 +26,9 @@ from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
 from shared.runtime.tasks import Tasks
 from shared.services import SERVICE_OF
-from shared.watch.link import Target
 
 NAME = "exporter"
 VERSION = version("arbstream")
-VIEWS_BACK = 3
-"""Every book is published again after ``refresh_ms``; one that comes late is not missed."""
 
 
 def build(
@@ -45,11 +42,9 @@ def build(
 ) -> Shell:
     """Put the exporter together."""
     tasks = Tasks()
-    target = Target(config.bus, "bus.url", "start it, or set bus.url or ARB_REDIS_URL")
-    window_ms = VIEWS_BACK * config.orderbook.refresh_ms
     hosting = Hosting(
         inputs=lambda _: [*inputs_of(NAME), *followed_by(NAME, ("exec.event",), start="new")],
-        transport=Reader(target, config.bus.shards, window_ms, tasks.spawn),
+        transport=Reader.of(config, tasks.spawn),
         obstacle=lambda: server.problem,
         notes=lambda: {"metrics": server.problem or server.url},
     )

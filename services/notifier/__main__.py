@@ -20,6 +20,7 @@ from shared.bus.port import Bus
 from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
 from shared.errors import ConfigError
+from shared.metrics.reader import Reader
 from shared.notify.courier import Courier, Secrets
 from shared.observe import Observer
 from shared.runner import run_service
@@ -47,7 +48,9 @@ def build(
     courier = Courier(section, secrets, clock)
     hosting = Hosting(
         inputs=lambda _: [*inputs_of(NAME), *followed_by(NAME, ("exec.event",), start="new")],
-        transport=ChannelTransport(courier, section.heartbeat_url, bus, tasks.spawn),
+        transport=ChannelTransport(
+            courier, section.heartbeat_url, bus, tasks.spawn, Reader.of(config, tasks.spawn)
+        ),
         notes=lambda: engine.notes(clock.now_ns()),
     )
     return Shell(NAME, engine, bus, clock, observer, hosting, tasks=tasks)

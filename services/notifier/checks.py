@@ -6,17 +6,21 @@ which. What nobody reports any more stays as it was told last: unknown is not we
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from services.notifier import measured
+from services.notifier.measured import Measured
 from services.notifier.processes import Processes
 from services.notifier.troubles import Cause, Troubles
+from shared.alerting.routing import INHIBITIONS
+from shared.alerting.rule import seconds
 from shared.alerting.table import RULE_OF
 from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
+from shared.engine import Result
 from shared.feed_statuses import Feeds, keep_newest
 from shared.messages.base import BookState, Certainty, Message, TradingState
 from shared.messages.control import Heartbeat, Severity
@@ -24,8 +28,6 @@ from shared.messages.execution import ExecutorReady, RiskReport, TradingStateCha
 from shared.messages.market import VenueStatus
 
 S: Final = 1_000_000_000
-_LASTS: Final = re.compile(r"(\d+)(s|m|h)")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600}
 HALTED_NS: Final = 2 * S
 PASSING: Final = {"STARTING", "WAITING"}
 """Causes that end by themselves: told after as long as the rule has it."""
@@ -35,17 +37,23 @@ DRAWDOWN_CRITICAL: Final = Decimal("0.8")
 _JUDGED: Final = (
     *("ArbBusDown", "ArbDown", "ArbNotReady", "ArbRestarted", "ArbHalted", "ArbOrderUnsettled"),
     *("ArbMoneyUnknown", "ArbFeedSilent", "ArbFeedsSilent", "ArbVenueOrdersDown"),
-    *("ArbUnhedged", "ArbDrawdown", "ArbFlapping"),
+    *("ArbUnhedged", "ArbDrawdown"),
+    *measured.RULES,
 )
 JUDGED: Final = frozenset(_JUDGED)
-"""Rows of the table that are judged here; ArbFlapping as repeated ArbRestarted."""
+"""Rows of the table that are judged here."""
+SAID_OTHERWISE: Final = {
+    "ArbMissing": "ArbDown tells of a service that was never heard as well",
+    "ArbExporterDown": "nothing here is judged by the exporter; ArbDown tells when it falls silent",
+    "ArbCriticalAlert": "every alert is told itself",
+    "ArbWatchdog": "the ping of heartbeat_url",
+}
+"""The other rows, and what tells people in their place."""
 
 
 def lasts_ns(name: str) -> int:
     """Return for how long a rule's condition must hold, in nanoseconds."""
-    found = _LASTS.fullmatch(RULE_OF[name].lasts)
-    assert found is not None, "one number and unit"
-    return int(found[1]) * _SECONDS[found[2]] * S
+    return seconds(RULE_OF[name].lasts) * S
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,8 @@ class Checks:
     def __init__(self, config: Config, now_ns: int) -> None:
         self._config = config
         self.processes = Processes(now_ns)
+        self.measured = Measured(config, now_ns)
+        self._began_ns = now_ns
         self._state: TradingStateChanged | None = None
         self._risk: RiskReport | None = None
         self._executor: ExecutorReady | None = None
@@ -83,8 +93,9 @@ class Checks:
                 self._since[key] = each.since_ns
                 self._told.add(key)
 
-    def on_message(self, message: Message, now_ns: int) -> None:
-        """Keep the newest report of each kind."""
+    def on_message(self, message: Message | Result, now_ns: int) -> None:
+        """Keep the newest report of each kind, and what was read."""
+        self.measured.on_message(message, now_ns)
         if isinstance(message, Heartbeat):
             self.processes.on_beat(message, now_ns)
         elif isinstance(message, TradingStateChanged):
@@ -108,6 +119,7 @@ class Checks:
         if now_ns - self._judged_ns > 5 * S:
             self.processes.paused(now_ns)
         self._judged_ns = now_ns
+        self.measured.look(now_ns)
         for cause in self.processes.replaced():
             troubles.begin(cause, now_ns)
         holding: set[str] = set()
@@ -135,7 +147,10 @@ class Checks:
 
     def _may_be_over(self, key: str) -> bool:
         """Tell whether what a condition is judged by has been heard in this process."""
-        code = key.partition("|")[0]
+        code, _, place = key.partition("|")
+        if code in measured.RULES:
+            subject = place.partition("|")[2]
+            return self.measured.may_be_over(code, subject, self._judged_ns, self._began_ns)
         if code == "ArbHalted":
             return self._state is not None
         if code in {"ArbMoneyUnknown", "ArbUnhedged", "ArbDrawdown"}:
@@ -154,7 +169,10 @@ class Checks:
             detail = "no heartbeat of any service arrives, the notifier's own included"
             yield Found(_cause("ArbBusDown", detail=detail), silent_ns)
             return
+        down: list[str] = []
         for cause, since_ns in self.processes.silent(now_ns):
+            if cause.severity is Severity.CRITICAL:
+                down.append(cause.subject)
             yield Found(cause, since_ns)
         for cause, since_ns in self.processes.unready(now_ns):
             yield Found(cause, since_ns, lasts_ns("ArbNotReady"))
@@ -163,6 +181,10 @@ class Checks:
         yield from self._of_feeds()
         if self._risk is not None:
             yield from self._of_risk(self._risk)
+        for name, subject, detail in self.measured.holding():
+            # What follows from a service that is down is not told besides; nor is it over.
+            if f"{name}||{subject}" in self._told or not _follows(name, subject, down):
+                yield Found(_cause(name, subject=subject, detail=detail), 0, lasts_ns(name))
 
     def _halted(self) -> Iterator[Found]:
         told = self._state
@@ -239,6 +261,17 @@ class Checks:
             text = f"{qty:f} {asset}, {worth}, and no plan is in flight; told above {limit:f}"
             found = _cause("ArbUnhedged", subject=asset, detail=text)
             yield Found(found, 0, section.exposure_for_ms * 1_000_000)
+
+
+def _follows(name: str, subject: str, down: Sequence[str]) -> bool:
+    """Tell whether a row is a consequence of services that are down."""
+    return any(
+        each.cause == "ArbDown"
+        and name in each.consequences
+        and any(service in down for service in each.services)
+        and (not each.consumers or subject.rpartition(" ")[2] in each.consumers)
+        for each in INHIBITIONS
+    )
 
 
 def _cause(

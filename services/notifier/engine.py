@@ -17,7 +17,16 @@ from services.notifier.saved import Saved, Seen, dump, load
 from services.notifier.texts import body, cut, heading, moment
 from services.notifier.troubles import Cause, Troubles
 from shared.config_sections import Config
-from shared.engine import NOTHING, EngineSpec, Result, Step, Stopping
+from shared.engine import (
+    NOTHING,
+    BusBack,
+    BusLost,
+    EngineSpec,
+    InputsOpened,
+    Result,
+    Step,
+    Stopping,
+)
 from shared.errors import CodecError
 from shared.measure_names import NOTIFY_OK_GAUGE, NOTIFY_WAITING_GAUGE
 from shared.messages.base import Message
@@ -94,7 +103,7 @@ class NotifierEngine:
             self._on_pinged(message, now_ns)
         elif isinstance(message, Stopping):
             return Step(at_once=[Save(self._state(now_ns))])
-        elif isinstance(message, Result):
+        elif isinstance(message, BusLost | BusBack | InputsOpened):
             return NOTHING
         else:
             self._checks.on_message(message, now_ns)
@@ -110,6 +119,7 @@ class NotifierEngine:
         out = Step()
         if now_ns >= self._tick_ns:
             self._tick_ns = now_ns + TICK_NS
+            out.at_once.extend(self._checks.measured.due(now_ns))
             self._checks.judge(self._troubles, now_ns)
             self._test(now_ns)
             if now_ns >= self._ping_ns and not self._is_pinging:

@@ -1,4 +1,6 @@
-"""Carries out what the notifier asks: messages and pings over a courier, its state to Redis. IO."""
+"""Carries out what the notifier asks: messages and pings over a courier, its state to Redis, and
+what metrics need of Redis and the host. IO.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from services.notifier.requests import Ping, Pinged, Save
 from shared.bus.port import Bus
 from shared.engine import Action, Result
 from shared.errors import BusUnavailable
+from shared.metrics.reader import Reader
 from shared.notify.courier import Courier
 from shared.notify.requests import Send
 
@@ -27,6 +30,7 @@ class ChannelTransport:
         heartbeat_url: The dead man's switch.
         bus: Where the state is kept.
         spawn: Starts a task whose failure ends the service.
+        reader: Of what metrics need of Redis and the host.
     """
 
     def __init__(
@@ -35,7 +39,9 @@ class ChannelTransport:
         heartbeat_url: str,
         bus: Bus,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        reader: Reader,
     ) -> None:
+        self._reader = reader
         self._courier, self._heartbeat_url = courier, heartbeat_url
         self._bus, self._spawn = bus, spawn
 
@@ -45,13 +51,15 @@ class ChannelTransport:
             self._spawn(self._send(action, deliver))
         elif isinstance(action, Ping):
             self._spawn(self._ping(deliver))
-        else:
-            assert isinstance(action, Save), "there are no other actions"
+        elif isinstance(action, Save):
             self._spawn(self._save(action))
+        else:
+            self._reader.carry_out(action, deliver)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._courier.close()
+        await self._reader.close()
 
     async def _send(self, send: Send, deliver: Deliver) -> None:
         sent = await self._courier.send(send)

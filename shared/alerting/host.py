@@ -8,6 +8,22 @@ from shared.alerting.rule import AlertRule, AlertSeverity, Series
 
 _WARNING = AlertSeverity.WARNING
 
+DISK_FREE_MIN: Final = 0.05
+DISK_FILLING: Final = 0.4
+"""Where less of it is free, whether it will be full soon is looked at."""
+DISK_TREND: Final = "6h"
+DISK_AHEAD_S: Final = 86_400
+MEMORY_FREE_MIN: Final = 0.1
+CPU_WINDOW: Final = "5m"
+CPU_IDLE: Final = ("idle", "iowait")
+CPU_BUSY_MAX: Final = 0.9
+STEAL_MAX: Final = 0.05
+PRESSURE_MAX: Final = 0.2
+NETWORK_WINDOW: Final = "10m"
+NETWORK_ERRORS_MAX: Final = 10
+OPEN_FILES_MAX: Final = 0.8
+HOST_CLOCK_OFFSET_MAX_S: Final = 0.25
+
 
 def _cpu(busy: int, idle: int, steal: int = 0) -> Series:
     """Return processor time by mode, as it rises in each interval of 15 s."""
@@ -18,18 +34,18 @@ def _cpu(busy: int, idle: int, steal: int = 0) -> Series:
 
 def _share(modes: str) -> str:
     """Return the part of all processor time that goes to modes, as PromQL."""
-    rate = "rate(arb_host_cpu_seconds_total%s[5m])"
+    rate = "rate(arb_host_cpu_seconds_total%s[" + CPU_WINDOW + "])"
     some = rate % f'{{mode=~"{modes}"}}'
     return f"sum({some}) / sum({rate % ''})"
 
 
+_DISK_FREE: Final = "arb_host_disk_free_bytes / arb_host_disk_bytes"
 HOST: Final = (
     AlertRule(
         name="ArbHostDisk",
         severity=_WARNING,
-        expression="arb_host_disk_free_bytes / arb_host_disk_bytes < 0.05 or "
-        "(arb_host_disk_free_bytes / arb_host_disk_bytes < 0.4 and "
-        "predict_linear(arb_host_disk_free_bytes[6h], 86400) < 0)",
+        expression=f"{_DISK_FREE} < {DISK_FREE_MIN} or ({_DISK_FREE} < {DISK_FILLING} and "
+        f"predict_linear(arb_host_disk_free_bytes[{DISK_TREND}], {DISK_AHEAD_S}) < 0)",
         lasts="10m",
         summary="A disk is nearly full, or will be within a day",
         first="df -h; du -xh --max-depth=2 / | sort -h | tail",
@@ -51,7 +67,7 @@ HOST: Final = (
     AlertRule(
         name="ArbHostMemory",
         severity=_WARNING,
-        expression="arb_host_memory_available_bytes / arb_host_memory_bytes < 0.1",
+        expression=f"arb_host_memory_available_bytes / arb_host_memory_bytes < {MEMORY_FREE_MIN}",
         lasts="5m",
         summary="Less than a tenth of the memory is available",
         first="arb status",
@@ -63,7 +79,7 @@ HOST: Final = (
     AlertRule(
         name="ArbHostCpu",
         severity=_WARNING,
-        expression=f"1 - {_share('idle|iowait')} > 0.9",
+        expression=f"1 - {_share('|'.join(CPU_IDLE))} > {CPU_BUSY_MAX}",
         lasts="10m",
         summary="The processors are more than nine tenths busy",
         first="arb latency",
@@ -76,7 +92,7 @@ HOST: Final = (
     AlertRule(
         name="ArbHostSteal",
         severity=_WARNING,
-        expression=f"{_share('steal')} > 0.05",
+        expression=f"{_share('steal')} > {STEAL_MAX}",
         lasts="10m",
         summary="Another guest of the machine takes our processor time",
         first="arb latency",
@@ -89,7 +105,7 @@ HOST: Final = (
     AlertRule(
         name="ArbHostPressure",
         severity=_WARNING,
-        expression="arb_host_pressure_ratio > 0.2",
+        expression=f"arb_host_pressure_ratio > {PRESSURE_MAX}",
         lasts="5m",
         summary="Tasks wait for a resource more than a fifth of the time",
         first="arb latency",
@@ -102,7 +118,8 @@ HOST: Final = (
     AlertRule(
         name="ArbHostNetwork",
         severity=_WARNING,
-        expression="increase(arb_host_network_errors_total[10m]) > 10",
+        expression=f"increase(arb_host_network_errors_total[{NETWORK_WINDOW}]) > "
+        f"{NETWORK_ERRORS_MAX}",
         summary="Network cards report errors",
         first="ip -s link",
         causes="A bad cable, port or driver.",
@@ -114,7 +131,7 @@ HOST: Final = (
     AlertRule(
         name="ArbHostOpenFiles",
         severity=_WARNING,
-        expression="arb_process_open_files / arb_process_open_files_max > 0.8",
+        expression=f"arb_process_open_files / arb_process_open_files_max > {OPEN_FILES_MAX}",
         lasts="1m",
         summary="A process is about to run out of file descriptors",
         first="arb status",
@@ -133,7 +150,8 @@ HOST: Final = (
     AlertRule(
         name="ArbHostClock",
         severity=_WARNING,
-        expression="arb_host_clock_synchronized == 0 or abs(arb_host_clock_offset_seconds) > 0.25",
+        expression="arb_host_clock_synchronized == 0 or "
+        f"abs(arb_host_clock_offset_seconds) > {HOST_CLOCK_OFFSET_MAX_S}",
         lasts="10m",
         summary="No time source keeps the machine's clock, or it is wrong by more than 250 ms",
         first="chronyc tracking",

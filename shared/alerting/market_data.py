@@ -8,6 +8,9 @@ from shared.alerting.rule import AlertRule, AlertSeverity
 
 _CRITICAL, _WARNING = AlertSeverity.CRITICAL, AlertSeverity.WARNING
 
+UNTRUSTED_MAX: Final = 0.2
+"""Part of a venue's books that may be other than LIVE."""
+
 MARKET_DATA: Final = (
     AlertRule(
         name="ArbFeedSilent",
@@ -38,7 +41,8 @@ MARKET_DATA: Final = (
     AlertRule(
         name="ArbBooksUntrusted",
         severity=_WARNING,
-        expression='sum by (venue) (arb_books{state!="LIVE"}) / sum by (venue) (arb_books) > 0.2',
+        expression='sum by (venue) (arb_books{state!="LIVE"}) / sum by (venue) (arb_books) > '
+        f"{UNTRUSTED_MAX}",
         lasts="2m",
         summary="More than a fifth of a venue's books are not LIVE",
         first="arb books",

@@ -6,6 +6,14 @@ from typing import Final
 
 from shared.alerting.rule import AlertRule, AlertSeverity, Series
 
+SLOW_TIMES: Final = 3
+SLOW_QUANTILE: Final = 0.99
+SLOW_WINDOW: Final = "5m"
+USUAL_WINDOW: Final = "1d"
+"""Of whose median it may be so many times the more."""
+LAG_MAX_S: Final = 5
+"""Risk is 3 s behind rules that are repeated every 3 s, and none the worse for it."""
+DEAD_WINDOW: Final = "10m"
 P99: Final = "service:arb_tick_to_order_seconds:p99_rate5m"
 
 
@@ -21,7 +29,7 @@ PATH: Final = (
     AlertRule(
         name="ArbSlow",
         severity=_WARNING,
-        expression=f"{P99} > 3 * quantile_over_time(0.5, {P99}[1d])",
+        expression=f"{P99} > {SLOW_TIMES} * quantile_over_time(0.5, {P99}[{USUAL_WINDOW}])",
         lasts="10m",
         summary="Tick to order is three times slower than its median of a day",
         first="arb latency",
@@ -35,8 +43,7 @@ PATH: Final = (
     AlertRule(
         name="ArbStreamLag",
         severity=_WARNING,
-        # Risk is 3 s behind rules that are repeated every 3 s, and none the worse for it.
-        expression="arb_stream_lag_seconds > 5",
+        expression=f"arb_stream_lag_seconds > {LAG_MAX_S}",
         lasts="1m",
         summary="A service is behind on a stream",
         first="arb status",
@@ -69,7 +76,7 @@ PATH: Final = (
     AlertRule(
         name="ArbDeadLetter",
         severity=_CRITICAL,
-        expression="increase(arb_dead_letters_total[10m]) > 0",
+        expression=f"increase(arb_dead_letters_total[{DEAD_WINDOW}]) > 0",
         summary="A plan, event or command was put aside unread",
         first="arb tail alert --since 0",
         causes="It cannot be decoded, its signature is wrong, or it failed five times.",

@@ -16,6 +16,13 @@ def _beating(*services: str) -> Series:
     return {f'{_BEAT}{{service="{name}",proc="{name}-0"}}': "0+15x60" for name in services}
 
 
+FLAPPING_WINDOW: Final = "10m"
+FLAPPING_MAX: Final = 3
+"""Restarts of a process within it."""
+OVERFLOW_WINDOW: Final = "10m"
+CHANNEL_SILENT_DAYS: Final = 8
+"""A test is sent once a week."""
+
 PROCESSES: Final = (
     AlertRule(
         name="ArbExporterDown",
@@ -107,7 +114,7 @@ PROCESSES: Final = (
     AlertRule(
         name="ArbFlapping",
         severity=_WARNING,
-        expression="increase(arb_restarts_total[10m]) > 3",
+        expression=f"increase(arb_restarts_total[{FLAPPING_WINDOW}]) > {FLAPPING_MAX}",
         summary="A process was started more than three times in ten minutes",
         first="arb tail alert --since 0",
         causes="It ends soon after each start.",
@@ -120,7 +127,7 @@ PROCESSES: Final = (
     AlertRule(
         name="ArbSeriesOverflow",
         severity=_WARNING,
-        expression="increase(arb_series_overflow_total[10m]) > 0",
+        expression=f"increase(arb_series_overflow_total[{OVERFLOW_WINDOW}]) > 0",
         summary="A metric has more label values than its bound, and leaves some out",
         first="arb status",
         causes="More assets, strategies or processes than metrics were made for.",
@@ -132,7 +139,8 @@ PROCESSES: Final = (
     AlertRule(
         name="ArbChannelSilent",
         severity=_WARNING,
-        expression="time() - arb_notify_last_ok_timestamp_seconds > 8 * 24 * 3600",
+        expression="time() - arb_notify_last_ok_timestamp_seconds > "
+        f"{CHANNEL_SILENT_DAYS} * 24 * 3600",
         summary="A channel of the notifier took no message for a week, not even the test",
         first="arb status",
         causes="A token or address that is not valid any more, a chat that is gone.",

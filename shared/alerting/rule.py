@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class AlertSeverity(StrEnum):
@@ -18,6 +21,11 @@ class AlertSeverity(StrEnum):
 
 Series = Mapping[str, str]
 """A series of metrics and its values, as promtool writes them: ``0x4 5``."""
+
+
+def seconds(text: str) -> int:
+    """Return a duration in PromQL, of one number and unit like ``5m``, in seconds."""
+    return int(text[:-1]) * _SECONDS[text[-1]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,21 +11,21 @@ from typing import Final
 from shared.alerting.host import HOST
 from shared.alerting.market_data import MARKET_DATA
 from shared.alerting.money import MONEY
-from shared.alerting.path import P99, PATH
+from shared.alerting.path import P99, PATH, SLOW_QUANTILE, SLOW_WINDOW
 from shared.alerting.processes import PROCESSES
 from shared.alerting.rule import AlertRule, RecordingRule
 from shared.alerting.trading import TRADING
-from shared.alerting.venues import ERROR_RATIO, VENUES
+from shared.alerting.venues import ANSWERED, ERROR_RATIO, ERRORS_WINDOW, VENUES
 
-_FAILED: Final = '{result!~"answered|refused"}'
-_REQUESTS: Final = "sum by (venue) (rate(arb_venue_requests_total%s[5m]))"
+_FAILED: Final = f'{{result!~"{"|".join(ANSWERED)}"}}'
+_REQUESTS: Final = f"sum by (venue) (rate(arb_venue_requests_total%s[{ERRORS_WINDOW}]))"
 
 RECORDING_RULES: Final = (
     RecordingRule("proc:arb_feed_frames:rate1m", "sum by (proc) (rate(arb_feed_frames_total[1m]))"),
     RecordingRule(
         P99,
-        "histogram_quantile(0.99, sum by (service, le) "
-        "(rate(arb_tick_to_order_seconds_bucket[5m])))",
+        f"histogram_quantile({SLOW_QUANTILE}, sum by (service, le) "
+        f"(rate(arb_tick_to_order_seconds_bucket[{SLOW_WINDOW}])))",
     ),
     RecordingRule(
         ERROR_RATIO,

@@ -8,6 +8,8 @@ from shared.alerting.rule import AlertRule, AlertSeverity
 
 _CRITICAL, _WARNING = AlertSeverity.CRITICAL, AlertSeverity.WARNING
 
+QUIET_MAX_S: Final = 3_600
+
 TRADING: Final = (
     AlertRule(
         name="ArbHalted",
@@ -92,7 +94,7 @@ TRADING: Final = (
     AlertRule(
         name="ArbQuiet",
         severity=AlertSeverity.INFO,
-        expression="time() - arb_last_opportunity_timestamp_seconds > 3600 and on () "
+        expression=f"time() - arb_last_opportunity_timestamp_seconds > {QUIET_MAX_S} and on () "
         'sum(arb_books{state="LIVE"}) > 0',
         summary="No opportunity for an hour, with books LIVE",
         first="arb tail arb.nearmiss",

@@ -6,6 +6,14 @@ from typing import Final
 
 from shared.alerting.rule import AlertRule, AlertSeverity, Series
 
+ANSWERED: Final = ("answered", "refused")
+"""Results of requests that did not fail."""
+ERRORS_WINDOW: Final = "5m"
+ERRORS_MAX: Final = 0.05
+FAILING_MAX: Final = 0.2
+"""Parts of the requests to a venue that fail: a warning, and critical."""
+BUDGET_USED_MAX: Final = 0.9
+CLOCK_OFFSET_MAX_S: Final = 0.25
 ERROR_RATIO: Final = "venue:arb_venue_requests:error_ratio_rate5m"
 _CAUSES: Final = "The venue's outage, our network, a key that expired, a rate limit used up."
 
@@ -27,7 +35,7 @@ VENUES: Final = (
     AlertRule(
         name="ArbVenueErrors",
         severity=AlertSeverity.WARNING,
-        expression=f"{ERROR_RATIO} > 0.05",
+        expression=f"{ERROR_RATIO} > {ERRORS_MAX}",
         lasts="5m",
         summary="More than a twentieth of the requests to a venue fail",
         first="arb status",
@@ -41,7 +49,7 @@ VENUES: Final = (
     AlertRule(
         name="ArbVenueFailing",
         severity=AlertSeverity.CRITICAL,
-        expression=f"{ERROR_RATIO} > 0.2",
+        expression=f"{ERROR_RATIO} > {FAILING_MAX}",
         lasts="5m",
         summary="More than a fifth of the requests to a venue fail",
         first="arb status",
@@ -56,7 +64,7 @@ VENUES: Final = (
     AlertRule(
         name="ArbVenueBudget",
         severity=AlertSeverity.WARNING,
-        expression="arb_rate_budget_used_ratio > 0.9",
+        expression=f"arb_rate_budget_used_ratio > {BUDGET_USED_MAX}",
         lasts="5m",
         summary="A venue's rate limit is nearly used up",
         first="arb status",
@@ -76,7 +84,7 @@ VENUES: Final = (
     AlertRule(
         name="ArbClock",
         severity=AlertSeverity.WARNING,
-        expression="abs(arb_venue_clock_offset_seconds) > 0.25",
+        expression=f"abs(arb_venue_clock_offset_seconds) > {CLOCK_OFFSET_MAX_S}",
         lasts="2m",
         summary="A venue's clock and ours differ by more than 250 ms",
         first="arb doctor",

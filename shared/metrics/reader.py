@@ -1,4 +1,4 @@
-"""Reads what the exporter asks for: Redis, on a connection of its own, and the host. IO.
+"""Reads what metrics need beside messages: Redis, on a connection of its own, and the host. IO.
 
 One result comes back for each action, whatever happens; nothing is repeated here.
 """
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import psutil
 
+from shared.config_sections import Config
 from shared.engine import Action, Result
 from shared.errors import ArbError
 from shared.messages.market import DepthView
@@ -29,6 +30,9 @@ from shared.watch.link import Link, Target, open_link
 from shared.watch.stream_state import StreamGauge
 
 Deliver = Callable[[Result], None]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+VIEWS_BACK: Final = 3
+"""Every book is published again after ``refresh_ms``; one that comes late is not missed."""
 ANSWER_S: Final = 4.0
 """Below the limit of what is read, so that a Redis that hangs is told in time."""
 
@@ -48,13 +52,19 @@ class Reader:
         target: Target,
         shards: int,
         window_ms: int,
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        spawn: Spawn,
     ) -> None:
         self._target, self._window_ms, self._spawn = target, window_ms, spawn
         self._gauge = StreamGauge(shards)
         self._stack = AsyncExitStack()
         self._link: Link | None = None
         self._turn = asyncio.Lock()
+
+    @classmethod
+    def of(cls, config: Config, spawn: Spawn) -> Reader:
+        """Return the reader of a configured system."""
+        target = Target(config.bus, "bus.url", "start it, or set bus.url or ARB_REDIS_URL")
+        return cls(target, config.bus.shards, VIEWS_BACK * config.orderbook.refresh_ms, spawn)
 
     def carry_out(self, action: Action, deliver: Deliver) -> None:
         """Start an action."""

@@ -55,6 +55,6 @@ class StreamGauge:
         for place, lag_ms in (await read_lags(link, self._keys)).items():
             service, _, stream = place.partition(" ")
             lags_ms[stream, service] = lag_ms
-        told_of = ((name, told[key]) for key, name in self._dead.items() if key in told)
-        dead = {name: info.get("entries-added", 0) for name, info in told_of}
+        # None yet is zero, so that the first one is seen to rise.
+        dead = {name: told.get(key, {}).get("entries-added", 0) for key, name in self._dead.items()}
         return StreamState(sizes, lags_ms, dead)

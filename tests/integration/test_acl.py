@@ -133,11 +133,12 @@ async def test_the_recorder_may_ask_what_the_ledger_needs(
     assert pages.keys() == FOLLOWED.keys()
 
 
-async def test_the_exporter_may_measure_every_stream_and_change_none(
-    server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("user", ["exporter", "notifier"])
+async def test_who_measures_may_read_every_streams_size_and_change_none(
+    server: GuardedServer, monkeypatch: pytest.MonkeyPatch, user: str
 ) -> None:
-    monkeypatch.setenv("ARB_REDIS_USERNAME", "exporter")
-    monkeypatch.setenv("ARB_REDIS_PASSWORD", "exporter")
+    monkeypatch.setenv("ARB_REDIS_USERNAME", user)
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", user)
     reader = Reader(Target(BusConfig(url=server.url)), 2, 500, asyncio.create_task)
     told: asyncio.Queue[Result] = asyncio.Queue()
     reader.carry_out(ReadStreams(), told.put_nowait)
@@ -147,7 +148,7 @@ async def test_the_exporter_may_measure_every_stream_and_change_none(
     assert isinstance(streams, StreamsRead), streams
     assert streams.sizes.keys() == {spec.name for spec in ALL}
     assert isinstance(books, BooksRead), books
-    with client(server, "exporter") as r:
+    with client(server, user) as r:
         for spec in (EXEC_PLAN, CTL_COMMAND, MD_BOOK):
             assert not allowed(r.execute_command, "XADD", spec.key(), "*", "m", "x")
             assert not allowed(r.execute_command, "XTRIM", spec.key(), "MAXLEN", "0")

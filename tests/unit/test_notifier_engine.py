@@ -17,12 +17,13 @@ from services.notifier.troubles import TROUBLES_MAX
 from shared.config_limits import RiskConfig
 from shared.config_notifier import NotifierConfig, NotifyChannel
 from shared.config_sections import Config, VenueConfig
-from shared.engine import Stopping
+from shared.engine import Action, Stopping
 from shared.messages.base import BookState, Certainty, TradingState
 from shared.messages.control import Alert, Severity
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
 from shared.messages.market import VenueStatus
 from shared.messages.position_reports import PositionReport
+from shared.metrics.requests import ReadBooks, ReadHost, ReadStreams
 from shared.notify.requests import Send, Sent
 from tests.decision_builders import make_beat
 
@@ -54,6 +55,8 @@ class Host:
         self.sent: list[tuple[int, Send]] = []
         self.pings, self.ping_problem, self.state = [], "", b""
         self.since_ns: dict[str, int] = {}
+        self.asked: list[Action] = []
+        """What is to be read, not answered yet."""
         self.engine = NotifierEngine(self.config)
         self.done(self.engine.start({}, self.now_ns))
 
@@ -73,6 +76,8 @@ class Host:
             elif isinstance(action, Ping):
                 self.pings.append(self.now_ns)
                 results.append(Pinged(self.ping_problem))
+            elif isinstance(action, ReadStreams | ReadBooks | ReadHost):
+                self.asked.append(action)
             else:
                 assert isinstance(action, Save)
                 self.state = action.state
