@@ -20,14 +20,17 @@ from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.clock import SystemClock
 from shared.config_notifier import NotifierConfig, NotifyChannel
+from shared.config_sections import Config
 from shared.engine import Action, Result
 from shared.errors import ConfigError
+from shared.metrics.reader import Reader
 from shared.notify.courier import Courier, Secrets
 from shared.notify.requests import Send, Sent
 from tests.fake_channels import (
     DISCORD_PATH,
     SLACK_PATH,
     TOKEN,
+    MailServer,
     Providers,
     mail_server,
     providers,
@@ -55,7 +58,10 @@ class Sending:
         self.bus = MemoryBus(MemoryServer(SystemClock()), service="notifier")
         self.tasks: set[asyncio.Task[None]] = set()
         courier = Courier(config, Secrets(config, environ), SystemClock(), answer_s=answer_s)
-        self.transport = ChannelTransport(courier, config.heartbeat_url, self.bus, self.spawn)
+        reader = Reader.of(Config(), self.spawn)
+        self.transport = ChannelTransport(
+            courier, config.heartbeat_url, self.bus, self.spawn, reader
+        )
 
     def spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -86,6 +92,18 @@ async def sending(
 
 def telegram(there: Providers) -> NotifyChannel:
     return NotifyChannel(name="phone", kind="telegram", chat="-42", url=there.url)
+
+
+def mail(there: MailServer, *to: str) -> NotifyChannel:
+    return NotifyChannel(
+        name="mail",
+        kind="email",
+        host="127.0.0.1",
+        port=there.port,
+        security="none",
+        sender="arb@example.org",
+        to=to,
+    )
 
 
 PHONE = {"ARB_NOTIFY_PHONE_SECRET": TOKEN}
@@ -135,42 +153,21 @@ async def test_a_webhook_is_signed_over_its_time_and_body() -> None:
 
 
 async def test_email_says_it_in_the_subject_and_the_text() -> None:
-    async with mail_server() as there:
-        mail = NotifyChannel(
-            name="mail",
-            kind="email",
-            host="127.0.0.1",
-            port=there.port,
-            security="none",
-            sender="arb@example.org",
-            to=("ops@example.org", "desk@example.org"),
-        )
-        async with sending(mail) as made:
-            assert await made.do(send("mail", "unhedged: 0,5 BTC — überfällig")) == Sent("mail", 7)
-            read = message_from_bytes(there.mails[0], policy=default)
-            assert (read["From"], read["To"]) == (
-                "arb@example.org",
-                "ops@example.org, desk@example.org",
-            )
-            assert read["Subject"] == "X" and "überfällig" in read.get_content()
-            there.refuses = "550 no such user"
-            refused = await made.do(send("mail"))
-            assert refused.is_refused and "550" in refused.problem
+    to = "ops@example.org", "desk@example.org"
+    async with mail_server() as there, sending(mail(there, *to)) as made:
+        assert await made.do(send("mail", "unhedged: 0,5 BTC — überfällig")) == Sent("mail", 7)
+        read = message_from_bytes(there.mails[0], policy=default)
+        assert (read["From"], read["To"]) == ("arb@example.org", ", ".join(to))
+        assert read["Subject"] == "X" and "überfällig" in read.get_content()
+        there.refuses = "550 no such user"
+        refused = await made.do(send("mail"))
+        assert refused.is_refused and "550" in refused.problem
 
 
 async def test_a_mail_that_one_of_its_addresses_has_is_sent() -> None:
     async with mail_server() as there:
         there.refuses, there.refused, there.bye = "550 no such user", "gone@", "421 too busy"
-        mail = NotifyChannel(
-            name="mail",
-            kind="email",
-            host="127.0.0.1",
-            port=there.port,
-            security="none",
-            sender="arb@example.org",
-            to=("gone@example.org", "ops@example.org"),
-        )
-        async with sending(mail) as made:
+        async with sending(mail(there, "gone@example.org", "ops@example.org")) as made:
             assert await made.do(send("mail")) == Sent("mail", 7)
         assert len(there.mails) == 1
 
@@ -178,25 +175,16 @@ async def test_a_mail_that_one_of_its_addresses_has_is_sent() -> None:
 async def test_a_mail_server_that_hangs_is_given_up() -> None:
     async with mail_server() as there:
         there.hangs = True
-        mail = NotifyChannel(
-            name="mail",
-            kind="email",
-            host="127.0.0.1",
-            port=there.port,
-            security="none",
-            sender="a@example.org",
-            to=("b@example.org",),
-        )
-        async with sending(mail, answer_s=0.2) as made:
+        async with sending(mail(there, "b@example.org"), answer_s=0.2) as made:
             assert "timed out" in (await made.do(send("mail"))).problem
 
 
 @pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example.org"])
 async def test_a_mail_server_of_an_impossible_name_is_a_failure_each_time(host: str) -> None:
-    mail = NotifyChannel(
+    channel = NotifyChannel(
         name="mail", kind="email", host=host, sender="a@example.org", to=("b@example.org",)
     )
-    async with sending(mail) as made:
+    async with sending(channel) as made:
         for _ in range(2):  # its thread has ended, and the next one begins
             sent = await asyncio.wait_for(made.do(send("mail")), 5)
             assert "mail server's name" in sent.problem
