@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from services.dashboard.access import Access, Refused, Role, Session
 from services.dashboard.answers import ADDRESS, SESSION, error_of, json_of, read_body
@@ -25,14 +26,25 @@ ANSWER_WITHIN_S: Final = 7.0
 """Longer than risk has to confirm, and shorter than the page waits."""
 AT_ONCE_MAX: Final = 8
 """Commands that wait for their confirmation; a HALT is given however many there are."""
+GIVEN_MAX: Final = 64
+"""So many of the last commands are remembered by their ids."""
 
 
 class CommandBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a command."""
+    """The body of a command.
+
+    ``id`` is the sender's name for it, of which one command is given however often it arrives: a
+    browser repeats a request by itself where a connection that was kept open is cut.
+    """
 
     action: str
     typed: str = ""
     token: str = ""
+    id: Annotated[str, Meta(max_length=64)] = ""
+
+
+Given = tuple[int, dict[str, Any]]
+"""What became of a command: the status and body of the answer."""
 
 
 class Api:
@@ -59,7 +71,8 @@ class Api:
     ) -> None:
         self._engine, self._access, self.trail, self.clock = engine, access, trail, clock
         self._target, self._version = target, version
-        self._giving: set[asyncio.Task[web.Response]] = set()
+        self._giving: set[asyncio.Task[Given]] = set()
+        self._given: dict[tuple[str, str], asyncio.Task[Given]] = {}
         self.live = LiveChannel(engine, access, trail, clock, self.hello)
 
     def hello(self, session: Session) -> dict[str, Any]:
@@ -129,6 +142,8 @@ class Api:
         kind = ACTIONS.get(body.action)
         if kind is None:
             return error_of(400, f"no such action; there are {', '.join(ACTIONS)}")
+        if (known := self._given.get((session.id, body.id))) is not None:
+            return await self._answer(known)
         flaw = self._flaw_of(session, kind, body, address)
         if flaw is not None:
             return flaw
@@ -138,15 +153,31 @@ class Api:
         giving = asyncio.create_task(self._give(kind, session, address))
         self._giving.add(giving)
         giving.add_done_callback(self._giving.discard)
-        # It goes on where Redis takes its time, and the trail says later what became of it.
-        done, _ = await asyncio.wait({giving}, timeout=ANSWER_WITHIN_S)
-        if done:
-            return giving.result()
-        told = not_answered()
-        self.trail.did(session.name, address, body.action, "no answer of Redis yet")
-        return json_of(told, status=202)
+        if body.id:
+            self._given[session.id, body.id] = giving
+            if len(self._given) > GIVEN_MAX:
+                del self._given[next(iter(self._given))]
+        answer = await self._answer(giving)
+        if not giving.done():
+            self.trail.did(session.name, address, body.action, "no answer of Redis yet")
+        return answer
 
-    async def _give(self, kind: CommandKind, session: Session, address: str) -> web.Response:
+    async def given(self, request: web.Request) -> web.StreamResponse:
+        """Answer what became of a command, for who has lost the answer to it."""
+        known = self._given.get((request[SESSION].id, request.query.get("id", "")))
+        return error_of(404, "no such command") if known is None else await self._answer(known)
+
+    @staticmethod
+    async def _answer(giving: asyncio.Task[Given]) -> web.Response:
+        """Answer what became of a command, or that this is not known yet.
+
+        It goes on where Redis takes its time, and the trail says later what became of it.
+        """
+        done, _ = await asyncio.wait({giving}, timeout=ANSWER_WITHIN_S)
+        status, told = giving.result() if done else (202, not_answered())
+        return json_of(told, status=status)
+
+    async def _give(self, kind: CommandKind, session: Session, address: str) -> Given:
         """Give a command, write what became of it and return that."""
         assert self._target is not None
         action = kind.lower()
@@ -154,7 +185,7 @@ class Api:
             result = await give(self._target, kind, session, address)
         except (BusUnavailable, ConfigError) as error:
             self.trail.did(session.name, address, action, f"not sent: {error}")
-            return error_of(503, str(error))
+            return 503, {"error": str(error)}
         told = outcome_of(result, kind)
         self.trail.did(
             session.name,
@@ -163,7 +194,7 @@ class Api:
             f"{told['outcome']}: {told['text']}",
             command_id=result.command_id,
         )
-        return json_of(told, status=202)
+        return 202, told
 
     async def close(self) -> None:
         """Give up commands that are under way."""

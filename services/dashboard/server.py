@@ -125,6 +125,7 @@ class DashboardServer:
                 web.get("/api/v1/series", api.series),
                 web.get("/api/v1/chart", api.chart),
                 web.post("/api/v1/command", api.command),
+                web.get("/api/v1/command", api.given),
                 web.get("/api/v1/live", api.live.serve),
             ]
         )

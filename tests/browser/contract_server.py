@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ class ContractServer:
         self.has_websocket = True
         self.is_mute = False
         self.charts: dict[str, list[float | None]] = {}
+        self.cut: Counter[str] = Counter()
+        """How often the connection of a request "METHOD path" is cut before anything is done."""
+        self.cut_after: Counter[str] = Counter()
+        """The same, when all is done and only the answer is lost."""
+        self._given: set[str] = set()
         self._loop = asyncio.new_event_loop()
         self._runner: web.AppRunner | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -87,11 +93,12 @@ class ContractServer:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _start(self) -> None:
-        app = web.Application(middlewares=[_with_csp])
+        app = web.Application(middlewares=[_with_csp, self._cut])
         app.add_routes(
             [
                 web.get("/", self._index),
                 web.get("/static/{path:.+}", self._file),
+                web.get("/healthz", _healthz),
                 web.post("/api/v1/session", self._sign_in),
                 web.delete("/api/v1/session", self._sign_out),
                 web.get("/api/v1/me", self._me),
@@ -99,6 +106,7 @@ class ContractServer:
                 web.get("/api/v1/series", self._series),
                 web.get("/api/v1/chart", self._chart),
                 web.post("/api/v1/command", self._command),
+                web.get("/api/v1/command", self._given_before),
                 web.get("/api/v1/live", self._live),
             ]
         )
@@ -159,10 +167,32 @@ class ContractServer:
 
     async def _command(self, request: web.Request) -> web.StreamResponse:
         order = await request.json()
-        self.commands.append(order)
+        if (name := order.pop("id", "")) not in self._given or not name:
+            self.commands.append(order)
+        self._given.add(name)
         if request.cookies.get(COOKIE) != "operator":
             return web.json_response({"error": "a viewer commands nothing"}, status=403)
         return web.json_response({"command_id": "c-1", **self.answer}, status=202)
+
+    async def _given_before(self, request: web.Request) -> web.StreamResponse:
+        if request.query["id"] not in self._given:
+            return web.json_response({"error": "no such command"}, status=404)
+        return web.json_response({"command_id": "c-1", **self.answer}, status=202)
+
+    @web.middleware
+    async def _cut(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Cut the connections that a test wants cut, as a network that changes does."""
+        name = f"{request.method} {request.path}"
+        is_late = self.cut_after[name] > 0
+        if self.cut[name] > 0 or is_late:
+            if is_late:
+                await handler(request)
+            (self.cut_after if is_late else self.cut)[name] -= 1
+            assert request.transport is not None
+            request.transport.abort()
+            raise web.HTTPServiceUnavailable
+        response: web.StreamResponse = await handler(request)
+        return response
 
     def _hello(self, role: str) -> dict[str, Any]:
         hello = {"type": "hello", "role": role, "now_ms": now_ms(), "version": "0.1.0"}
@@ -253,6 +283,10 @@ def _change(had: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     if gone := [key for key in had.get("rows", {}) if key not in now.get("rows", {})]:
         change["gone"] = gone
     return change
+
+
+async def _healthz(_: web.Request) -> web.StreamResponse:
+    return web.Response(text="ok")
 
 
 def _type_of(path: Path) -> dict[str, str]:

@@ -60,7 +60,7 @@ def test_every_page_shows_a_running_demo_and_commands_are_confirmed(
 ) -> None:
     pid, url, token = demo
     screen = open_screen(url)
-    screen.page.goto(f"{url}/#token={token}")
+    screen.go(f"{url}/#token={token}")
     screen.see("ACTIVE", "header")
     for name in PAGES:
         screen.open(name)
@@ -89,6 +89,6 @@ def test_every_page_shows_a_running_demo_and_commands_are_confirmed(
     os.kill(was.pid, signal.SIGKILL)
     eventually_sync(lambda: (now := dashboard_of(pid)) and now.pid != was.pid, timeout_s=30)
     screen.see("The session is over")  # sessions are in its memory alone
-    screen.page.goto(f"{url}/#token={token}")
+    screen.go(f"{url}/#token={token}")
     screen.see("HALTED", "header")
     assert not screen.crashes

@@ -89,7 +89,7 @@ def test_a_dead_server_is_said_with_the_other_ways(server: ContractServer, scree
     screen.sign_in()
     server.kill()
     screen.page.click("header button:has-text('HALT')")
-    screen.see("the dashboard did not answer. In a terminal: arb halt", "header")
+    screen.see("whether it was sent is not known. Look at the state", "header")
 
 
 def test_an_old_sign_in_needs_the_token_again(server: ContractServer, screen: Screen) -> None:

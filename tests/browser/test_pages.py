@@ -83,7 +83,7 @@ def test_axe_finds_nothing_serious_in_dialogs_and_the_sign_in(
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    screen.page.goto(server.url)
+    screen.go(server.url)
     screen.see("Sign in with")
     assert not serious(Axe().run(screen.page).response)
     screen.sign_in()
@@ -201,9 +201,9 @@ def test_the_token_leaves_the_address(screen: Screen) -> None:
 
 
 def test_a_wrong_token_is_said_so(screen: Screen, server: ContractServer) -> None:
-    screen.page.goto(f"{server.url}/#token=cut%2")
+    screen.go(f"{server.url}/#token=cut%2")
     screen.see("This token is not known here")
-    screen.page.goto(f"{server.url}/#token=wrong")
+    screen.go(f"{server.url}/#token=wrong")
     screen.see("This token is not known here")
     assert not screen.crashes
     screen.page.fill("input[name=token]", "viewer-token")

@@ -397,8 +397,14 @@ async def test_risk_confirms_a_halt_and_the_trail_shows_it(
                 return (await browser.overview())["state"] == "HALTED"
 
             await eventually(has_state, timeout_s=20, what="risk reports")
-            code, told = await browser.ask("POST", "/api/v1/command", json={"action": "halt"})
+            halt = {"action": "halt", "id": "press-1"}
+            asked = [browser.ask("POST", "/api/v1/command", json=halt) for _ in range(2)]
+            given = await asyncio.gather(*asked)
+            given.append(await browser.ask("GET", "/api/v1/command?id=press-1"))
+            assert given == [given[0]] * 3, "it is given once"
+            code, told = given[0]
             assert (code, told["outcome"], told["state"]) == (202, "confirmed", "HALTED"), told
+            assert (await browser.ask("GET", "/api/v1/command?id=press-2"))[0] == 404
             for body, status in (
                 ({"action": "flatten"}, 400),
                 ({"action": "resume", "typed": "active"}, 400),

@@ -1,10 +1,13 @@
 // The kill switch: HALT at one press; FLATTEN and RESUME by a dialog with a typed word.
-import { command, whoAmI } from "./api.js";
+import { command, commandGiven, whoAmI } from "./api.js";
 import { html, Component, createRef } from "./html.js";
 import { amount } from "./format.js";
 import { Quantity } from "./parts.js";
 
 const BY_HAND = "In a terminal: arb halt; without Redis: arb kill.";
+
+/** A name for one press: whatever sends it twice on the way, the server gives it once. */
+const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** What became of the last command, for all pages. */
 export class KillSwitch {
@@ -40,7 +43,13 @@ export class KillSwitch {
     this.isBusy = true;
     this.last = { action: order.action, step: "sent", text: "sent, waiting for risk" };
     this.changed();
-    const { status, body } = await command(order);
+    const id = newId();
+    let { status, body } = await command({ ...order, id });
+    if (status === 0) {
+      this.last = { action: order.action, step: "sent", text: "no answer came back; asking what became of it" };
+      this.changed();
+      ({ status, body } = await commandGiven(id));
+    }
     this.isBusy = false;
     this.last = { action: order.action, ...outcomeOf(status, body) };
     if (body.is_token_needed) this.needsToken = true;
@@ -58,7 +67,8 @@ function outcomeOf(status, body) {
     }
     return { step: "failed", text: `not confirmed in 5 s. ${sentence(said)}${BY_HAND}` };
   }
-  if (status === 0) return { step: "failed", text: `the dashboard did not answer. ${BY_HAND}` };
+  if (status === 0) return { step: "failed", text: `the dashboard does not answer: whether it was sent is not known. Look at the state before you press again. ${BY_HAND}` };
+  if (status === 404) return { step: "failed", text: "not sent: the connection was cut before the dashboard had it. Press again." };
   if (status === 401) return { step: "failed", text: "not sent: the session is over, sign in again" };
   if (status >= 500 && !body.error) {
     return { step: "failed", text: `HTTP ${status}: whether it was sent is not known. Look at the state. ${BY_HAND}` };

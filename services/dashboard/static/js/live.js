@@ -1,6 +1,7 @@
 // The channel to the server: a WebSocket; where that fails, its snapshots every two seconds.
 //
 // A frame is acknowledged after it was painted, so a slow machine gets fewer and newer frames.
+import { whoAmI } from "./api.js";
 import { STALE_AFTER_MS, monotonicMs } from "./store.js";
 
 const WAIT_MS = 500; // before the first try to connect again; doubled each time, with jitter
@@ -110,10 +111,8 @@ export class Live {
 
   /** A channel that ends may be a session that has ended. */
   async #askWhoIAm() {
-    try {
-      const answer = await fetch("/api/v1/me", { cache: "no-store" });
-      if (answer.status === 401 && this.isOn) this.signedOut();
-    } catch { /* the server is away: the watch says so */ }
+    const { status } = await whoAmI(); // 0: the server is away, and the watch says so
+    if (status === 401 && this.isOn) this.signedOut();
   }
 
   #pollNow() {

@@ -1,5 +1,5 @@
 // The application: signs in, listens, and paints what it has heard once per frame of the screen.
-import { signIn, signOut, tokenOfAddress, whoAmI, whyNotSignedIn } from "./api.js";
+import { isAway, pause, signIn, signOut, tokenOfAddress, whoAmI, whyNotSignedIn } from "./api.js";
 import { age } from "./format.js";
 import { html, render } from "./html.js";
 import { KeyHelp, listenToKeys } from "./keys.js";
@@ -18,6 +18,7 @@ const RETRY_MS = 3000;
 class Application {
   constructor(root) {
     this.root = root;
+    root.replaceChildren(); // what was said while it loaded
     this.phase = "loading"; // loading, login, open, unreachable
     this.ui = { filter: "", help: false, menu: false, pages: {} };
     this.kill = new KillSwitch(() => this.changed());
@@ -36,7 +37,7 @@ class Application {
     });
     const token = tokenOfAddress();
     if (token !== null) {
-      const { status } = await signIn(token);
+      const { status } = await this.untilAnswered(() => signIn(token));
       if (status !== 204 && status !== 200) this.why = whyNotSignedIn(status);
     }
     await this.enter();
@@ -44,19 +45,30 @@ class Application {
 
   /** Open where there is a session; else ask for the token. */
   async enter() {
-    const { status, body } = await whoAmI();
+    const { status, body } = await this.untilAnswered(whoAmI);
     if (status === 200) this.open(body);
-    else if (status === 401) this.phase = "login";
     else {
-      this.phase = "unreachable";
-      setTimeout(() => this.enter(), RETRY_MS);
+      this.phase = "login";
+      if (status !== 401) this.why = `The dashboard refused to say who is signed in (HTTP ${status}).`;
     }
     this.changed();
   }
 
+  /** Ask until the server answers, and say so while it does not. */
+  async untilAnswered(asking) {
+    let answer = await asking();
+    while (isAway(answer.status)) {
+      this.phase = "unreachable";
+      this.changed();
+      await pause(RETRY_MS);
+      answer = await asking();
+    }
+    return answer;
+  }
+
   open(me) {
     this.phase = "open";
-    this.why = "";
+    this.why = this.told = "";
     this.store = new Store();
     this.store.me = me;
     this.live = new Live(this.store, { changed: () => this.changed(), signedOut: () => this.leave("The session is over. Sign in again.") });
@@ -72,6 +84,18 @@ class Application {
     this.kill.dialog = null;
     this.phase = "login";
     this.why = why;
+    this.changed();
+  }
+
+  async signOut() {
+    const { status } = await signOut();
+    if (status === 204 || status === 200 || status === 401) this.leave("Signed out.");
+    else this.tell(`Not signed out: ${status ? `HTTP ${status}` : "the dashboard does not answer"}. Try again.`);
+  }
+
+  /** Say something above the page, until it is dismissed. */
+  tell(text) {
+    this.told = text;
     this.changed();
   }
 
@@ -107,7 +131,7 @@ class Application {
     else if (this.phase === "login") {
       this.why = whyNotSignedIn(status);
       this.changed();
-    }
+    } else this.tell(`Still signed in as ${this.store?.me.role}. ${whyNotSignedIn(status)}`);
   }
 
   subscribe() {
@@ -161,11 +185,13 @@ class Application {
     return html`
       <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>To the figures</a>
       <${Head} store=${store} kill=${kill} cells=${cells} onMenu=${() => { ui.menu = !ui.menu; this.changed(); }} isMenuOpen=${ui.menu}
-        onHelp=${() => { ui.help = true; this.changed(); }} onSignOut=${() => signOut().then(() => this.leave("Signed out."))} />
+        onHelp=${() => { ui.help = true; this.changed(); }} onSignOut=${() => this.signOut()} />
       <div class="frame">
         <${Menu} pages=${this.pages()} current=${page} isOpen=${ui.menu} cells=${cells} />
         <main id="main" tabindex="-1" class=${isStale ? "stale" : ""} aria-busy=${String(isStale)}>
           <${Silence} store=${store} cells=${cells} />
+          ${this.told ? html`<div class="banner warn" role="alert">${this.told}
+            <button class="plain" aria-label="Dismiss" onClick=${() => this.tell("")}>✕</button></div>` : null}
           <div class="title"><h1>${page?.title ?? "arbstream"}</h1>
             ${page?.filters ? html`<label class="filter"><span class="quiet">Filter</span><input type="search" placeholder="Filter   /" aria-label="Filter the tables"
               value=${ui.filter} onInput=${(event) => { ui.filter = event.target.value; this.changed(); }} /></label>` : null}</div>

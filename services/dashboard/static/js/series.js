@@ -1,6 +1,7 @@
 // Series for charts: history from the server, its newest points from the live channel. Pure but for fetch.
 //
 // A value that is not there is null and stays a hole: nothing is drawn through it.
+import { readJson } from "./api.js";
 
 /** The windows that a chart can show: step in seconds, and how many steps. */
 export const WINDOWS = {
@@ -10,16 +11,11 @@ export const WINDOWS = {
 };
 
 export async function listSeries() {
-  const answer = await fetch("/api/v1/series", { cache: "no-store", signal: AbortSignal.timeout(5000) });
-  if (!answer.ok) throw new Error(`the list of series: HTTP ${answer.status}`);
-  return (await answer.json()).series;
+  return (await readJson("/api/v1/series")).series;
 }
 
 export async function readHistory(id, stepS) {
-  const query = `series=${encodeURIComponent(id)}&step_s=${stepS}`;
-  const answer = await fetch(`/api/v1/chart?${query}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
-  if (!answer.ok) throw new Error(`${id}: HTTP ${answer.status}`);
-  const { t0_ms: t0Ms, step_ms: stepMs, values } = await answer.json();
+  const { t0_ms: t0Ms, step_ms: stepMs, values } = await readJson(`/api/v1/chart?series=${encodeURIComponent(id)}&step_s=${stepS}`);
   return { id, stepMs, slot0: Math.round(t0Ms / stepMs), values: [...values] };
 }
 
