@@ -117,7 +117,7 @@ class RoundsChecker:
         shown = {key: each.held for key, each in risk.ledger.rounds.rounds.items()}
         closed: Closed = {}
         for key in sorted(made.keys() | shown.keys()):
-            self._compare(key, made.get(key, {}), shown.get(key, {}), closed)
+            self.compare(key, made.get(key, {}), shown.get(key, {}), closed)
         for (holding, is_purchase), qty in closed.items():
             traded = operator.get((holding, is_purchase), ZERO)
             canceled = min(abs(qty), abs(closed.get((holding, not is_purchase), ZERO)))
@@ -128,11 +128,12 @@ class RoundsChecker:
                 self._world.checkers.report("rounds", text)
         self._check_even(risk)
 
-    def _compare(self, key: str, made: Held, shown: Held, closed: Closed) -> None:
+    def compare(self, key: str, made: Held, shown: Held, closed: Closed) -> None:
         """Compare a round; what is less than its plans made must have been closed otherwise.
 
         A plan to close it that the bus has lost was adopted, and may have closed a little more:
-        lots, and fees in the base asset.
+        lots, and fees in the base asset. What a venue closed by itself may be booked to a round of
+        which a fill is told late, and then it shows the other side.
         """
         share = BEYOND_MAX if self._has_lost_a_close() else ZERO
         for holding in sorted(made.keys() | shown.keys()):
@@ -140,24 +141,45 @@ class RoundsChecker:
             if ours == truth:
                 continue
             beyond = -ours if truth > 0 else ours
-            if beyond > max(abs(truth) * share, self.fees_of_operator(holding)) or abs(ours) > abs(
-                truth
-            ):
+            little = max(abs(truth) * share, self.fees_in_base(holding, key))
+            is_booked_here = abs(ours - truth) <= self._closed_by_venue(holding, ours > truth)
+            if (beyond > little or abs(ours) > abs(truth)) and not is_booked_here:
                 text = f"{key}: risk shows {ours} {holding}, its plans made {truth}"
                 self._world.checkers.report("rounds", text)
             side = (holding, ours > truth)
             closed[side] = closed.get(side, ZERO) + ours - truth
 
-    def fees_of_operator(self, holding: str) -> Decimal:
-        """Return the fees in a base asset of what an operator closed: charged to what it closed."""
+    def fees_in_base(self, holding: str, key: str) -> Decimal:
+        """Return the fees in a base asset of what an operator closed: charged to what it closed.
+
+        After it has closed a round a late fill may be traded back, which is charged so as well.
+        """
+        checkers = self._world.checkers
+        late = {done.plan_id for done in checkers.done.values() if done.late_of}
         fees = (
             fill.fee or ZERO
-            for fill in self._world.checkers.fills.values()
-            if fill.strategy == OPERATOR_STRATEGY
+            for fill in checkers.fills.values()
+            if (
+                fill.strategy == OPERATOR_STRATEGY
+                or (fill.plan_id in late and self._round_of(fill.plan_id, fill) == key)
+            )
             and holding_key(fill.venue, fill.instrument) == holding
             and fill.fee_asset == split_instrument(fill.instrument).base
         )
         return sum(fees, ZERO)
+
+    def _closed_by_venue(self, holding: str, is_purchase: bool) -> Decimal:
+        """Return how much the venues bought, or sold, of a holding to close positions."""
+        return sum(
+            (
+                fill.qty
+                for fill in self._world.checkers.fills.values()
+                if fill.reduced_by
+                and holding_key(fill.venue, fill.instrument) == holding
+                and (fill.side is Side.BUY) is is_purchase
+            ),
+            ZERO,
+        )
 
     def _check_even(self, risk: RiskEngine) -> None:
         """No round is uneven by more than dust, and risk has told what each holds."""

@@ -19,7 +19,7 @@ from shared.domain.executions import execution_of
 from shared.messages.base import Side
 from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import OPERATOR_STRATEGY, PlanLeg
-from shared.messages.rounds import Intent
+from shared.messages.rounds import Intent, round_key
 from tests.decision_builders import make_done
 from tests.executor_model import make_plan
 from tests.sim.test_perpetuals import SEEDS, VENUE
@@ -35,8 +35,34 @@ def test_fees_in_the_base_asset_of_what_an_operator_closed_count_and_no_others()
     in_quote = msgspec.structs.replace(of_operator, trade_id="quote", fee_asset="USDT")
     of_strategy = msgspec.structs.replace(spot, trade_id="other", strategy="momentum")
     publish(world, "executor", [of_operator, in_quote, of_strategy])
-    assert world.checkers.rounds.fees_of_operator("SOL/USDT") == D("0.1")
-    assert world.checkers.rounds.fees_of_operator(f"{VENUE}|SOL/USDT:USDT") == 0
+    rounds, key = world.checkers.rounds, round_key("momentum", "r1")
+    assert rounds.fees_in_base("SOL/USDT", key) == D("0.1")
+    assert rounds.fees_in_base(f"{VENUE}|SOL/USDT:USDT", key) == 0
+    late = msgspec.structs.replace(of_strategy, trade_id="late", plan_id="late", round_id="r1")
+    done = make_done("late", strategy="momentum", round_id="r1", late_of="plan")
+    publish(world, "executor", [late, done])
+    assert rounds.fees_in_base("SOL/USDT", key) == D("0.2")
+    assert rounds.fees_in_base("SOL/USDT", round_key("momentum", "r2")) == D("0.1")
+
+
+@pytest.mark.parametrize(("shown", "is_told"), [("3", True), ("8", True), ("9", False)])
+def test_a_round_shows_the_other_side_by_no_more_than_a_venue_closed(
+    shown: str, is_told: bool
+) -> None:
+    """Its own plans made nothing of it; the venue bought 8."""
+    world = World(SEEDS[0])
+    closed = msgspec.structs.replace(fill("liquidation", "8"), side=Side.BUY)
+    publish(world, "executor", [closed])
+    holding = f"{VENUE}|SOL/USDT:USDT"
+    world.checkers.rounds.compare("momentum|r1", {holding: D(0)}, {holding: D(shown)}, {})
+    assert (not world.checkers.violations) is is_told
+
+
+@pytest.mark.parametrize("seed", [110979, 112120])
+def test_a_fill_told_after_its_round_was_closed_by_others_is_no_fault(seed: int) -> None:
+    """A venue closed what no round held, or an operator closed a round and its fill came late."""
+    outcome = run_seed(seed)
+    assert not outcome.violations, outcome.story
 
 
 def test_a_scanner_that_goes_on_while_the_bus_is_away_reads_only_when_it_is_back() -> None:
