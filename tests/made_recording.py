@@ -17,7 +17,7 @@ from shared.simulated.faults import FaultTable
 from shared.simulated.port import SimulatedVenue
 from shared.simulated.rest import Answer, Request
 from shared.store.rows import RawRow, line_of
-from shared.venues.port import Effect, Feed, FeedConnection, FetchSnapshot, Send
+from shared.venues.port import Effect, Feed, FeedConnection, FetchFacts, FetchSnapshot, Send
 from shared.venues.registry import EVERY, load_feed, load_simulated
 
 START_NS = 1_723_161_253_000_000_000
@@ -52,12 +52,18 @@ class _Link:
             if isinstance(effect, Send):
                 self._socket.send(effect.frame)
             elif isinstance(effect, FetchSnapshot):
-                path, _, query = effect.path.partition("?")
-                answer = self._direct.request(Request("GET", path, query))
-                assert isinstance(answer, Answer), answer
-                self._write(RawKind.REST, self._feed.rest_url + effect.path, answer.body, now_ns)
-                joined = self.session.on_snapshot(effect.instrument, answer.body, now_ns)
-                self._carry_out(joined, now_ns)
+                body = self._asked(effect.path, now_ns)
+                self._carry_out(self.session.on_snapshot(effect.instrument, body, now_ns), now_ns)
+            elif isinstance(effect, FetchFacts):
+                body = self._asked(effect.path, now_ns)
+                self._carry_out(self.session.on_facts(effect.topic, body, now_ns), now_ns)
+
+    def _asked(self, asked: str, now_ns: int) -> bytes:
+        path, _, query = asked.partition("?")
+        answer = self._direct.request(Request("GET", path, query))
+        assert isinstance(answer, Answer), answer
+        self._write(RawKind.REST, self._feed.rest_url + asked, answer.body, now_ns)
+        return answer.body
 
     def _write(self, kind: RawKind, url: str, frame: bytes, now_ns: int) -> None:
         self.lines.append(line_of(RawRow(now_ns, "made", 1, "", kind, url, frame)))

@@ -44,6 +44,9 @@ PAUSE_NS_MAX = 6 * HOUR_NS
 WEIGHT_PER_MINUTE = 1_000_000_000
 
 
+FACTS = b"\x00facts "
+"""Before a topic and the answer about it, which come unasked: at the times of the recorder's
+requests. No venue's frame begins so."""
 KEPT_BYTES_MAX = 128 * 1024 * 1024
 """A survey keeps so much of a recording; a longer one is read once more when it is played."""
 KEPT_ITEM_BYTES = 240
@@ -161,8 +164,8 @@ class RecordedSession:
     """A venue's session that sends nothing and gives nothing up: a recording does not answer."""
 
     def __init__(self, session: FeedSession) -> None:
+        self._session = session
         self.on_open = session.on_open
-        self.on_frame = session.on_frame
         self.on_snapshot = session.on_snapshot
         self.on_snapshot_failed = session.on_snapshot_failed
         self.on_resync = session.on_resync
@@ -170,6 +173,13 @@ class RecordedSession:
         self.on_facts = session.on_facts
         self.on_facts_failed = session.on_facts_failed
         self.on_close = session.on_close
+
+    def on_frame(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        """Take a frame, or facts."""
+        if raw.startswith(FACTS):
+            topic, _, body = raw.removeprefix(FACTS).partition(b"\n")
+            return self._session.on_facts(topic.decode(), body, now_ns)
+        return self._session.on_frame(raw, now_ns)
 
     def on_timer(self, now_ns: int) -> Sequence[Effect]:
         """Silence is as recorded."""
@@ -228,7 +238,7 @@ class RecordedVenues:
     """
 
     def __init__(self, kernel: Kernel, contents: Contents) -> None:
-        self._kernel, self._rules = kernel, contents.rules
+        self._kernel, self._rules, self._capture = kernel, contents.rules, contents.capture
         self._items: Iterator[CaptureItem] = contents.items()
         self._connections: dict[MarketKey, tuple[int, Callable[[Result], None]]] = {}
         self._asked: dict[MarketKey, tuple[int, Callable[[Result], None]]] = {}
@@ -267,7 +277,10 @@ class RecordedVenues:
     def _play(self, item: CaptureItem) -> None:
         self._next()
         self.faults += item.kind is Kind.FAULT
-        if item.venue is None or item.instrument is None:
+        if item.venue is None:
+            return
+        if item.instrument is None:
+            self._play_facts(item, item.venue)
             return
         key = item.venue, item.instrument
         if item.kind is Kind.REST:
@@ -276,6 +289,18 @@ class RecordedVenues:
         elif item.kind is Kind.FRAME and key in self._connections:
             connection, deliver = self._connections[key]
             deliver(FrameReceived(connection, item.payload, self._kernel.now_ns()))
+
+    def _play_facts(self, item: CaptureItem, venue: str) -> None:
+        """Give an answer beside books to every connection of the venue: each knows its own."""
+        if item.kind is not Kind.REST:
+            return
+        topic = self._capture.recordings(venue).facts_of_url(item.url)
+        if topic is None:
+            return
+        told = FACTS + topic.encode() + b"\n" + item.payload
+        for (owner, _), (connection, deliver) in list(self._connections.items()):
+            if owner == venue:
+                deliver(FrameReceived(connection, told, self._kernel.now_ns()))
 
     def _answer(self, key: MarketKey) -> None:
         """Answer a waiting request with a recorded book; each is given once."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from shared.errors import ParseError
 from shared.messages.market import Funding, FundingSettled, Mark
@@ -19,6 +20,8 @@ from shared.venues.times import unix_ns
 TERMS = "funding terms"
 HISTORY = "funding history "
 """Before the instrument's name."""
+ROWS: Final = "limit"
+"""The parameter that says how many rows are wanted."""
 TERMS_NS = 600_000_000_000
 TERMS_VALID_NS = 3 * TERMS_NS
 """How long what was told of intervals and caps counts while it cannot be read again."""
@@ -118,6 +121,27 @@ class FundingDialect:
     terms_path: str
     history_path: Callable[[str], str]
     interval_default_ns: int | None = INTERVAL_DEFAULT_NS
+
+    def topic_of(self, url: str, name_of: Callable[[str], str | None]) -> str | None:
+        """Return the topic of a recorded request, ``None`` where it asks for something else.
+
+        ``name_of`` tells our name of the venue's symbol. How many rows were asked for may differ.
+        """
+        if _asks_for(self.terms_path, url):
+            return TERMS
+        symbol = parse_qs(urlsplit(url).query).get("symbol", [""])[0]
+        if not symbol or not _asks_for(self.history_path(symbol), url):
+            return None
+        name = name_of(symbol)
+        return None if name is None else HISTORY + name
+
+
+def _asks_for(path: str, url: str) -> bool:
+    ours, theirs = urlsplit(path), urlsplit(url)
+    if ours.path != theirs.path:
+        return False
+    wanted, asked = dict(parse_qsl(ours.query)), dict(parse_qsl(theirs.query))
+    return wanted | {ROWS: ""} == asked | {ROWS: ""}
 
 
 @dataclass(slots=True)

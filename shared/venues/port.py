@@ -323,6 +323,9 @@ class Recordings(Protocol):
     def instrument_of_url(self, url: str) -> str | None:
         """Return the instrument of a REST order-book request."""
 
+    def facts_of_url(self, url: str) -> str | None:
+        """Return the topic of a REST request for facts, as ``FetchFacts`` has it."""
+
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Return the instrument a payload names."""
 

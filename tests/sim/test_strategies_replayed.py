@@ -42,8 +42,17 @@ MARKETS: dict[str, Markets] = {
     "conversion": {"kraken": DOLLARS, "gateio": DOLLARS, "binance": ["BTC/USDT"]},
 }
 """Strategy -> what is recorded of the market."""
-OWN: dict[str, dict[str, Any]] = {"triangular": {"apart_ms_max": 250}}
-"""Where books that come every 50 and 100 ms are too far apart for the demo's parameters."""
+OWN: dict[str, dict[str, Any]] = {
+    "triangular": {"apart_ms_max": 250},
+    "funding_carry": {
+        "enter_bps_per_hour": 0.1,
+        "exit_bps_per_hour": 0.05,
+        "hold_hours_max": 336.0,
+        "guard_ms": 60_000,
+    },
+}
+"""Where books that come every 50 and 100 ms are too far apart for the demo's parameters, and where
+eight hours pass in 10 s for the demo's rates."""
 SAYS = ("arb.opportunity", "arb.signal", "arb.indication")
 OFFER = ("ts_ns", "intent", "qty", "gross", "fees", "net", "edge_bps")
 LEG = ("venue", "instrument", "side", "qty", "price_limit", "price_avg", "fee")
@@ -101,17 +110,14 @@ PINNED = {
     ("market_making", 3): (513, "4f50ea514f776741"),
     ("momentum", 3): (17, "417334d353fa681b"),
     ("spot_perp_basis", 3): (4, "218ff7674f9ed101"),
-    ("funding_carry", 3): (0, "71857576257465c7"),
+    ("funding_carry", 3): (1, "b64a9e754a5ee535"),
+    ("funding_carry", 4): (1, "2516efa3adefa4d3"),
     ("lead_lag", 3): (8, "10f7f721ec925ceb"),
     ("triangular", 1): (18, "5a379f6abf3db6d7"),
     ("triangular", 7): (4, "19cb3a3c669345c4"),
     ("conversion", 5): (9, "682d9e4d63d1206c"),
 }
-"""Strategy and seed of the market -> how much it says, and the digest of it.
-
-``funding_carry`` only counts near misses: intervals and settled rates are answers of REST, which
-nobody asks for in a replay (docs/strategies/funding_carry.md).
-"""
+"""Strategy and seed of the market -> how much it says, and the digest of it."""
 
 
 def test_every_strategy_has_a_market() -> None:

@@ -170,6 +170,11 @@ class StreamRecordings:
             return None
         return self._instrument(symbols[0])
 
+    def facts_of_url(self, url: str) -> str | None:
+        """Find what was asked about funding."""
+        funding = self._dialect.funding
+        return None if funding is None else funding.topic_of(url, self._instrument)
+
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Read the event's symbol, else that of the stream's name."""
         marks = self._read(raw)

@@ -8,18 +8,19 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from shared.domain.instrument import split_instrument
-from shared.venues.bybit.session import BEST_ONLY, TOPICS, BybitSession
+from shared.venues.bybit.session import BEST_ONLY, TOPICS, BybitSession, funding_dialect
 from shared.venues.bybit.symbols import CATEGORIES, category_of, spelled, to_instrument
 from shared.venues.port import FeedKind, FrameRole, Hint
 from shared.venues.read_once import ReadOnce
 from shared.venues.times import unix_ns
 
 VENUE = "bybit"
+REST_PATH = "/v5/market/"
 HOSTS = re.compile(r"(stream|api)(-testnet|-demo)?\.(bybit|bytick)(-\w+)?\.\w+|api\.bybit\.\w+")
 _ROLES = {
     TOPICS[FeedKind.TRADES]: FrameRole.TRADE,
@@ -107,9 +108,11 @@ class BybitRecordings:
         parts = urlsplit(url)
         if not HOSTS.fullmatch(parts.hostname or ""):
             return None
-        category = parts.path.rstrip("/").rpartition("/")[2]
-        is_here = parts.path.startswith("/v5/public/") and category in CATEGORIES
-        return VENUE if is_here else None
+        if parts.path.startswith(REST_PATH):
+            category = parse_qs(parts.query).get("category", [""])[0]
+        else:
+            category = parts.path.removeprefix("/v5/public/").rstrip("/")
+        return VENUE if category in CATEGORIES else None
 
     def venue_of_frame(self, raw: bytes) -> str | None:
         """Tell by the topic."""
@@ -122,6 +125,11 @@ class BybitRecordings:
     def instrument_of_url(self, url: str) -> str | None:
         """Nothing: books come on the connection."""
         return None
+
+    def facts_of_url(self, url: str) -> str | None:
+        """Find what was asked about funding."""
+        topics = (funding_dialect(each).topic_of(url, to_instrument) for each in CATEGORIES)
+        return next(filter(None, topics), None)
 
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Read the topic's symbol."""

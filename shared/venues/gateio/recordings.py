@@ -162,6 +162,10 @@ class GateRecordings:
             return None
         return to_instrument(symbols[0])
 
+    def facts_of_url(self, url: str) -> str | None:
+        """Nothing: no facts are asked for beside books."""
+        return None
+
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Read the first symbol."""
         marks = self._read(raw)

@@ -160,6 +160,10 @@ class KrakenRecordings:
         """Nothing: books come on the connection."""
         return None
 
+    def facts_of_url(self, url: str) -> str | None:
+        """Nothing: no facts are asked for beside books."""
+        return None
+
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Read the first symbol."""
         marks = self._read(raw)
