@@ -68,6 +68,10 @@ class Observer:
         """Set whether this instance does its work, and if not, why."""
         self.ready, self.reason = ready, reason
 
+    def starting(self) -> None:
+        """Note that there is no main loop yet: it may wait for Redis for as long as that takes."""
+        self._advanced_ns = None
+
     def advance(self) -> None:
         """Note that the service's main loop went round."""
         self._advanced_ns = self._clock.monotonic_ns()

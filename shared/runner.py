@@ -40,6 +40,7 @@ from shared.logs import set_up_logs
 from shared.observe import Observer
 from shared.own_usage import own_usage
 from shared.processors import keep_to
+from shared.service_manager import ServiceManager
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,7 @@ async def _supervise(
     """Run the service between its signals; return the exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    manager = ServiceManager(os.environ)  # tidy-ok: systemd's own variables
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     health = HealthServer(observer)
@@ -133,17 +135,20 @@ async def _supervise(
     stopping = asyncio.create_task(stop.wait())
     serving = asyncio.create_task(_serve(config, observer, open_app, stop, drain_timeout_s))
     beating = asyncio.create_task(_beat(config, observer))
+    telling = asyncio.create_task(manager.keep_told(observer))
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             log.info("stopping")
+            manager.stopping()
             observer.set_ready(False, "stopping")
             serving.cancel()
             await asyncio.wait({serving})
         return _exit_code(serving, asked=stop.is_set())
     finally:
-        await cancel_and_wait((beating, stopping))
+        await cancel_and_wait((beating, stopping, telling))
         await health.close()
+        manager.close()
 
 
 def _exit_code(serving: asyncio.Task[None], *, asked: bool) -> int:
@@ -192,6 +197,7 @@ async def _serve_once(
     stop: asyncio.Event,
     drain_timeout_s: float,
 ) -> None:
+    observer.starting()
     async with open_app(config, observer) as app:
         watching = asyncio.create_task(_watch_readiness(app, observer, stop))
         try:
