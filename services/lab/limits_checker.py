@@ -131,7 +131,11 @@ class LimitsChecker:
         self._world.checkers.report(checker, text)
 
     def _check_venues(self, plan: ApprovedPlan) -> None:
-        """No venue is in a window of maintenance, and none says another time than ours."""
+        """No venue is in a window of maintenance, and none says another time than ours.
+
+        What an ingestor that stood still reads afterwards came late, which hides that a venue's
+        clock is ahead.
+        """
         since_ns = plan.ts_ns - self._risk.book_age_ms_max * MS - UNREAD_NS
         for leg in plan.legs:
             for window in self._windows.get(leg.venue, ()):
@@ -139,10 +143,15 @@ class LimitsChecker:
                     text = f"plan {plan.plan_id} opens at {leg.venue} within {window.text}"
                     self._report("maintenance", text)
             ahead_ms = self._world.feed.clocks_ms.get(leg.venue, 0)
-            is_told = self._timeless_ns.get(leg.market, 0) < since_ns
+            is_told = max(self._timeless_ns.get(leg.market, 0), self._read_late_ns()) < since_ns
             if is_told and abs(ahead_ms) > 2 * self._risk.clock_skew_ms_max:
                 text = f"plan {plan.plan_id} opens at {leg.venue}, {ahead_ms} ms ahead of us"
                 self._report("clock_skew", text)
+
+    def _read_late_ns(self) -> int:
+        """Return when an ingestor last went on that had stood still."""
+        hosts = self._world.hosts.values()
+        return max((host.went_on_ns for host in hosts if host.service == "ingestor"), default=0)
 
     def _check_share(self, plan: ApprovedPlan) -> None:
         """The dearer side is no larger a share of what all accounts hold, at the first prices."""

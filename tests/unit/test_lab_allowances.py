@@ -58,6 +58,12 @@ def test_a_round_shows_the_other_side_by_no_more_than_a_venue_closed(
     assert (not world.checkers.violations) is is_told
 
 
+def test_a_clock_ahead_is_hidden_by_what_was_read_as_late() -> None:
+    """The ingestor stood still for about as long as the venue's clock is ahead."""
+    outcome = run_seed(113177)
+    assert not outcome.violations, outcome.story
+
+
 @pytest.mark.parametrize("seed", [110979, 112120])
 def test_a_fill_told_after_its_round_was_closed_by_others_is_no_fault(seed: int) -> None:
     """A venue closed what no round held, or an operator closed a round and its fill came late."""
