@@ -1,8 +1,10 @@
 """Cancels every working order of one venue account until the venue shows none. Pure.
 
-Working orders are read, each is canceled, and they are read again: the venue's own list is the
-only proof. An order on its way may not be in it yet, so the first empty list is confirmed by a
-second one ``SETTLE_NS`` later.
+The venue's own cancel-all goes first: one request, and none that depends on a list of orders. Then
+working orders are read, whatever became of it; each that is left is canceled, and they are read
+again: the venue's own list is the only proof. An order on its way may not be in it yet, so the
+first empty list is confirmed by a second one ``SETTLE_NS`` later. After a failure cancel-all is
+asked for again: an order may have come since.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from services.sentinel.requests import (
+    AllCanceled,
+    CancelAll,
     CancelAnswered,
     CancelOrder,
     OrdersRead,
@@ -31,23 +35,36 @@ class VenueOrders:
         self.left: dict[str, str] | None = None
         """``None`` while the venue was never read: unknown is not none."""
         self.problem = "no answer yet"
+        self.cancel_all = "no answer yet"
+        """Why the venue is not known to have taken cancel-all; empty where it has, once."""
         self.clear_ns = 0
         """Since when the venue shows no working order; 0: it shows some, or was not read."""
         self.is_clear = False
+        self._has_cancel_all = self._cancels_all = True
         self._canceling: dict[str, None] = {}
         self._asked_ns = 0
         self._due_ns: int | None = now_ns
 
     def next_deadline_ns(self) -> int | None:
-        """Return when the orders are to be read again."""
+        """Return when the next request is due."""
         return self._due_ns
 
     def on_time(self, now_ns: int) -> list[Action]:
-        """Read the orders if that is due."""
+        """Ask for cancel-all, or read the orders, if that is due."""
         if self._due_ns is None or self._due_ns > now_ns:
             return []
-        self._due_ns, self._asked_ns = None, now_ns
+        self._due_ns = None
+        if self._cancels_all:
+            self._cancels_all = False
+            return [CancelAll(self.venue, self._instruments)]
+        self._asked_ns = now_ns
         return [ReadOrders(self.venue, self._instruments)]
+
+    def on_all_canceled(self, told: AllCanceled, now_ns: int) -> None:
+        """Read the orders, whatever the venue said."""
+        self._has_cancel_all = not told.none
+        self.cancel_all = self.cancel_all and (told.problem or told.none)
+        self._due_ns = now_ns
 
     def on_orders(self, told: OrdersRead, now_ns: int) -> list[Action]:
         """Cancel the working orders; if there are none, read once more to confirm."""
@@ -70,13 +87,18 @@ class VenueOrders:
         self._canceling.pop(_name(told.key), None)
         if told.problem:
             self.problem = told.problem
-        if not self._canceling:
-            self._due_ns = now_ns + (RETRY_NS if self.problem else 0)
+        if not self._canceling and self.problem:
+            self._again(now_ns)
+        elif not self._canceling:
+            self._due_ns = now_ns
 
     def on_failed(self, reason: str, now_ns: int) -> None:
         """Try again soon."""
         self.problem = reason
-        self._due_ns = now_ns + RETRY_NS
+        self._again(now_ns)
+
+    def _again(self, now_ns: int) -> None:
+        self._due_ns, self._cancels_all = now_ns + RETRY_NS, self._has_cancel_all
 
 
 def _id_of(order: OrderReport) -> str:

@@ -36,6 +36,7 @@ from shared.messages.execution import Fill, OrderEvent, RiskReport
 from shared.streams import CTL_COMMAND, EXEC_EVENT, RISK_EVENT, SYS_HEALTH
 from shared.watch.link import Link, Target, open_link
 from shared.watch.operate import signing_keys
+from shared.wording import counted
 
 REDIS_WITHIN_S: Final = 2.0
 LIFE_POLL_S, LIFE_LOOKS = 0.1, 25
@@ -73,7 +74,9 @@ class Killed(msgspec.Struct, frozen=True, kw_only=True):
         for venue, each in self.venues.orders.items():
             what = "none left" if each.clear_ms is not None else "NOT known to be none"
             when = "" if each.clear_ms is None else f" after {each.clear_ms:.0f} ms"
-            lines.append(f"{venue}: {each.found} working orders found, {what}{when}")
+            why = f"no cancel-all ({each.cancel_all})" if each.cancel_all else "cancel-all taken"
+            found = counted(each.found, "working order")
+            lines.append(f"{venue}: {why}, {found} found after it, {what}{when}")
         for position in self.venues.positions or ():
             held = f"{position.before:f} {position.instrument}"
             why = f" ({position.reason})" if position.reason else ""

@@ -15,6 +15,7 @@ import msgspec
 from services.sentinel.cancel_all import VenueOrders
 from services.sentinel.closing import Closing, Closings, derivatives_of, spot_bases_of
 from services.sentinel.requests import (
+    AllCanceled,
     CancelAnswered,
     CloseAnswered,
     OrdersRead,
@@ -29,7 +30,15 @@ from shared.config_sections import Config
 from shared.engine import Action, Result
 from shared.wording import counted
 
-Results = (OrdersRead, CancelAnswered, PositionsRead, TouchRead, CloseAnswered, ReadFailed)
+Results = (
+    AllCanceled,
+    OrdersRead,
+    CancelAnswered,
+    PositionsRead,
+    TouchRead,
+    CloseAnswered,
+    ReadFailed,
+)
 """What it takes."""
 
 
@@ -37,13 +46,16 @@ class CanceledAt(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one venue's working orders.
 
     ``left`` are those that the venue showed last, ``None``: it never answered. ``clear_ms`` is from
-    the start to its first answer that shows none.
+    the start to its first answer that shows none. ``found`` are those that it showed after
+    cancel-all, which tells no number everywhere; ``cancel_all`` says why the venue is not known to
+    have taken that, empty where it has.
     """
 
     found: int
     left: list[str] | None
     clear_ms: float | None
     problem: str = ""
+    cancel_all: str = ""
 
 
 class ClosedAt(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +87,11 @@ class KillReport(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """Return it in one line."""
         found = sum(each.found for each in self.orders.values())
-        done = [f"{counted(found, 'working order')} found at {counted(len(self.orders), 'venue')}"]
+        taken = sum(not each.cancel_all for each in self.orders.values())
+        done = [
+            f"cancel-all taken at {taken} of {counted(len(self.orders), 'venue')}",
+            f"{counted(found, 'working order')} found after it",
+        ]
         if self.zero_orders_ms is not None:
             done.append(f"none left after {self.zero_orders_ms:.0f} ms")
         for each in self.positions or ():
@@ -177,6 +193,8 @@ class KillSwitch:
             return []
         out: list[Action] = []
         match result:
+            case AllCanceled():
+                self._orders[result.venue].on_all_canceled(result, now_ns)
             case OrdersRead():
                 out = self._orders[result.venue].on_orders(result, now_ns)
             case CancelAnswered():
@@ -239,6 +257,7 @@ class KillSwitch:
             left=None if each.left is None else list(each.left.values()),
             clear_ms=clear_ms,
             problem="" if each.is_clear else problem or "not confirmed by a second look",
+            cancel_all=each.cancel_all,
         )
 
     def _closed_at(self, each: Closing) -> ClosedAt:

@@ -43,6 +43,24 @@ class OrdersRead(Result, frozen=True):
     orders: tuple[OrderReport, ...]
 
 
+class CancelAll(Action, frozen=True):
+    """Cancel all orders of the account by the venue's own cancel-all."""
+
+    venue: str
+    instruments: tuple[str, ...]
+
+
+class AllCanceled(Result, frozen=True):
+    """It ended; what still works shows at the next reading.
+
+    ``problem``: why it is not known to be done. ``none``: why the venue has no such request.
+    """
+
+    venue: str
+    problem: str = ""
+    none: str = ""
+
+
 class CancelOrder(Action, frozen=True):
     """Cancel an order."""
 

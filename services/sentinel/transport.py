@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from services.sentinel.requests import (
+    AllCanceled,
+    CancelAll,
     CancelAnswered,
     CancelOrder,
     Close,
@@ -44,6 +46,8 @@ Deliver = Callable[[Result], None]
 START_TIMEOUT_S: Final = 60.0
 """Reading all markets of a venue is many megabytes."""
 READ_TIMEOUT_S: Final = 20.0
+CANCEL_ALL_WITHIN_S: Final = 1.0
+"""Working orders are read after that, whether the venue has answered cancel-all or not."""
 WATCHED: Final = ("exec.plan", "exec.event", "ctl.command", "risk.event", "md.depth")
 """Streams whose readers must keep up."""
 
@@ -64,6 +68,8 @@ class VenueGateways:
 
     async def carry_out(self, action: Action) -> Result:
         """Do it; never raises a ``VenueError``."""
+        if isinstance(action, CancelAll):
+            return await self._cancel_all(action)
         if isinstance(action, CancelOrder):
             return CancelAnswered(action.key, await self._try(self._cancel(action)))
         if isinstance(action, Close):
@@ -108,6 +114,17 @@ class VenueGateways:
         except TimeoutError:
             return "no answer in time"
         return ""
+
+    async def _cancel_all(self, action: CancelAll) -> AllCanceled:
+        try:
+            gateway = await self._gateway(action.venue)
+            async with asyncio.timeout(min(self._timeout_s, CANCEL_ALL_WITHIN_S)):
+                none = await gateway.cancel_all(action.instruments)
+        except VenueError as error:
+            return AllCanceled(action.venue, problem=str(error))
+        except TimeoutError:
+            return AllCanceled(action.venue, problem="no answer in time")
+        return AllCanceled(action.venue, none=none)
 
     async def _cancel(self, action: CancelOrder) -> None:
         await (await self._gateway(action.key.venue)).cancel(action.key)

@@ -58,6 +58,7 @@ class Capability(StrEnum):
     BALANCES = "balances"
     PRICES = "prices on request"
     CANCEL_BY_CLIENT_ID = "cancel by client order id"
+    CANCEL_ALL = "cancel-all"
     POST_ONLY = "post-only orders"
     FOK = "FOK orders"
     REDUCE_ONLY = "reduce-only orders"
@@ -155,6 +156,9 @@ class _Probe:
             Capability.PRICES: await self._prices(),
             Capability.CANCEL_BY_CLIENT_ID: await self._by_client_id(
                 "cancel", "cancel_order", order, sent
+            ),
+            Capability.CANCEL_ALL: await self._documented(
+                "cancel_all", "cancel_all_orders", SYMBOL
             ),
             Capability.POST_ONLY: times[TimeInForce.PO],
             Capability.FOK: times[TimeInForce.FOK],

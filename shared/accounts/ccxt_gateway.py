@@ -108,7 +108,7 @@ class CcxtGateway:
                 terms.side.value,
                 plain(terms.qty),
                 plain(terms.price_limit),
-                self._params(order),
+                _params(self._quirks, order),
             ),
         )
         with self._requests.readable():
@@ -122,25 +122,6 @@ class CcxtGateway:
             return msgspec.structs.replace(
                 report, client_order_id=order.client_order_id, terms=terms
             )
-
-    def _params(self, order: OrderRequest) -> dict[str, Any]:
-        """Return what ccxt needs beside the usual.
-
-        Raises:
-            Unavailable: The venue takes no such order from here, so it is not sent.
-        """
-        terms, known = order.terms, self._quirks.TIMES_IN_FORCE
-        if terms.order_type is not OrderType.LIMIT or terms.time_in_force not in known:
-            raise Unavailable(
-                f"{self.venue}: not sent, {terms.kind} orders cannot be sent there "
-                f"(LIMIT with {', '.join(sorted(known))} can)",
-                cause=Cause.ORDER,
-            )
-        params = self._quirks.order_params(order.client_order_id)
-        only = self._quirks.REDUCE_ONLY if order.reduce_only else {}
-        if terms.time_in_force is TimeInForce.PO:
-            return {**params, **only, "postOnly": True}  # ccxt says it in the venue's own way
-        return {**params, **only, "timeInForce": terms.time_in_force.value}
 
     async def query(self, key: OrderKey) -> OrderReport | None:
         """Return the order with its executions, ``None`` if the venue has no such order."""
@@ -188,6 +169,14 @@ class CcxtGateway:
             read = self._requests.ask
             await self._quirks.cancel_all_after(self._client, read, instruments, after_s)
         return self._quirks.NO_DEAD_MAN
+
+    async def cancel_all(self, instruments: Sequence[str]) -> str:
+        """Cancel the account's orders by the venue's own cancel-all; return why there is none."""
+        if not self._quirks.NO_CANCEL_ALL:
+            listed = [name for name in instruments if name in self._client.markets]
+            with self._requests.readable():
+                await self._quirks.cancel_all(self._client, self._requests.ask, listed)
+        return self._quirks.NO_CANCEL_ALL
 
     def budget_used(self) -> float:
         """Return which part of the venue's rate limit is used up."""
@@ -304,6 +293,26 @@ class CcxtGateway:
             fills=tuple(_fill(trade, instrument, order_id) for trade in trades),
             forced=self._forced_by(str(order.get("clientOrderId") or "")),
         )
+
+
+def _params(quirks: OrderQuirks, order: OrderRequest) -> dict[str, Any]:
+    """Return what ccxt needs beside the usual.
+
+    Raises:
+        Unavailable: The venue takes no such order from here, so it is not sent.
+    """
+    terms, known = order.terms, quirks.TIMES_IN_FORCE
+    if terms.order_type is not OrderType.LIMIT or terms.time_in_force not in known:
+        raise Unavailable(
+            f"{terms.venue}: not sent, {terms.kind} orders cannot be sent there "
+            f"(LIMIT with {', '.join(sorted(known))} can)",
+            cause=Cause.ORDER,
+        )
+    params = quirks.order_params(order.client_order_id)
+    only = quirks.REDUCE_ONLY if order.reduce_only else {}
+    if terms.time_in_force is TimeInForce.PO:
+        return {**params, **only, "postOnly": True}  # ccxt says it in the venue's own way
+    return {**params, **only, "timeInForce": terms.time_in_force.value}
 
 
 def _payment(row: FundingRow) -> PaymentReport:

@@ -34,6 +34,7 @@ from shared.venues.order_port import (
     no_positions,
 )
 from shared.venues.refusals import ErrorMeaning
+from shared.venues.together import ask_each
 
 RATE_SHARE = 0.5
 """Of the requests that ccxt allows; the rest is left to market data."""
@@ -47,6 +48,7 @@ KINDS = (
     "query",
     "lookup",
     "cancel",
+    "cancel_all",
     "open",
     "fills",
     "balances",
@@ -67,6 +69,8 @@ class GenericOrders:
 
     def __init__(self, probed: Probed) -> None:
         self._probed = probed
+        told = probed.findings[Capability.CANCEL_ALL]
+        self.NO_CANCEL_ALL = "" if told.can else told.why
         self.TIMES_IN_FORCE: frozenset[TimeInForce] = probed.times_in_force
         dearest = max(probed.weights.values(), default=1.0)
         weights = {kind: probed.weights.get(kind, dearest) for kind in KINDS}
@@ -260,6 +264,13 @@ class GenericOrders:
             text = f"{client_order_id}: not canceled, its venue order id is not known yet"
             raise Unavailable(text, cause=Cause.ORDER)
         await client.cancel_order(venue_order_id or None, instrument, params)
+
+    async def cancel_all(
+        self, client: Any, read: RateLimitedRead, instruments: Sequence[str]
+    ) -> None:
+        """Cancel all orders of each instrument; where there are none, that may be an error."""
+        requests = [client.cancel_all_orders(instrument) for instrument in instruments]
+        await ask_each(read, "cancel_all", requests, self.is_canceled)
 
     async def balances(self, client: Any, read: RateLimitedRead) -> dict[str, Balance]:
         """Return asset -> what orders may use, and what they hold; both must be told."""

@@ -35,7 +35,9 @@ CLOCK_WAIT_S = 1.0
 """Requests wait so long for the venue's time to be read again; without it they are refused."""
 REASON_LENGTH_MAX = 300
 """Characters of a venue's error that are kept; an HTML page is not a reason."""
-URGENT = frozenset({"submit", "query", "lookup", "executions", "cancel", "clock", "dead_man"})
+URGENT = frozenset(
+    {"submit", "query", "lookup", "executions", "cancel", "cancel_all", "clock", "dead_man"}
+)
 UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError)
 """ccxt does not check replies: an unreadable one raises one of these."""
 

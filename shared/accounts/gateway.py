@@ -196,6 +196,16 @@ class Gateway(Protocol):
 class PricedGateway(Gateway, Protocol):
     """A gateway that can be asked for prices as well, where no book of ours is to be relied on."""
 
+    async def cancel_all(self, instruments: Sequence[str]) -> str:
+        """Cancel the account's orders by the venue's own cancel-all, whoever placed them.
+
+        What still works after it is to be read: orders of other instruments may be left, those on
+        their way as well, and a venue may acknowledge before it acts.
+
+        Returns:
+            Why the venue cannot; empty where it was asked.
+        """
+
     def hurry(self) -> None:
         """Let the next readings use what is kept of the rate limit for what must not wait."""
 

@@ -192,6 +192,7 @@ def _native_findings(adapter: str) -> Findings:
         Capability.POST_ONLY: in_force(TimeInForce.PO),
         Capability.FOK: in_force(TimeInForce.FOK),
         Capability.REDUCE_ONLY: Finding(reduces, "native" if reduces else "no positions there"),
+        Capability.CANCEL_ALL: Finding(not quirks.NO_CANCEL_ALL, quirks.NO_CANCEL_ALL or "native"),
         Capability.DEAD_MAN: Finding(not quirks.NO_DEAD_MAN, quirks.NO_DEAD_MAN or "native"),
         Capability.ACCOUNT_STREAM: Finding(follows, "native" if follows else "REST only here"),
         **NOT_SENT,

@@ -58,6 +58,8 @@ class OrderQuirks(Protocol):
     """Parameters by which an order may only reduce a position; empty where there are none."""
     NO_DEAD_MAN: str
     """Why the venue has no dead-man's switch that can be used here; empty where it has one."""
+    NO_CANCEL_ALL: str
+    """Why the account's orders cannot be canceled together; empty where they can."""
 
     def prepare(self, client: Any) -> None:
         """Set up a new client."""
@@ -118,6 +120,14 @@ class OrderQuirks(Protocol):
         self, client: Any, read: RateLimitedRead, instruments: Sequence[str], after_s: int
     ) -> None:
         """Let the venue cancel all open orders in so many seconds unless told again; 0: never."""
+
+    async def cancel_all(
+        self, client: Any, read: RateLimitedRead, instruments: Sequence[str]
+    ) -> None:
+        """Cancel the account's orders, whoever placed them, by the venue's own cancel-all.
+
+        Those of all instruments where the venue takes that in a request, else of ``instruments``.
+        """
 
     async def balances(self, client: Any, read: RateLimitedRead) -> dict[str, Balance]:
         """Return what the account has of each asset; where it has positions, the wallet too."""

@@ -1,4 +1,4 @@
-"""Asking for several things in one request, where a venue allows few requests.
+"""Asking for several things in one request, where a venue allows few; or each by itself, at once.
 
 What is asked for while an earlier request of the same kind waits for the rate limit joins it. Such
 a request ends when it is answered, or when nobody waits for it any more.
@@ -7,9 +7,9 @@ a request ends when it is answered, or when nobody waits for it any more.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from shared.errors import Rejected, Scope
+from shared.errors import Rejected, Scope, VenueError
 from shared.venues.order_port import RateLimitedRead
 
 if TYPE_CHECKING:
@@ -94,3 +94,30 @@ class AskedTogether(Generic[T]):
         """Let nothing join it any more."""
         if self._open is batch:
             self._open = None
+
+
+async def ask_each(
+    read: RateLimitedRead,
+    what: str,
+    requests: Sequence[Awaitable[Any]],
+    is_done: Callable[[str], bool] = lambda text: False,
+) -> None:
+    """Make requests side by side; each is made, whatever became of the others.
+
+    Args:
+        read: Makes one.
+        what: Their kind.
+        requests: Not yet made.
+        is_done: Tells an error that means that there was nothing to do from others.
+
+    Raises:
+        VenueError: Of the first that failed.
+    """
+    import asyncio
+
+    ended = await asyncio.gather(*(read(what, each) for each in requests), return_exceptions=True)
+    for error in ended:
+        if isinstance(error, VenueError) and is_done(str(error)):
+            continue
+        if isinstance(error, BaseException):
+            raise error

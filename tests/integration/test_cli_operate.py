@@ -186,7 +186,8 @@ async def test_what_the_sentinel_did_of_a_flatten_ends_the_wait(link: Link) -> N
         service="sentinel",
         severity=Severity.CRITICAL,
         code="SENTINEL_ACTED",
-        text="9 working orders found at 3 venues, none left after 51 ms",
+        text="cancel-all taken at 3 of 3 venues, 0 working orders found after it, "
+        "none left after 51 ms",
     )
     await say(link, told)
     answer = await asked

@@ -1,7 +1,7 @@
 """The sentinel's kill switch on virtual time, with risk and executor dead, and broken on purpose.
 
 Venues are 20 ms away. Some are silent for a moment, refuse a cancel once, or take an order that was
-on its way; each seed is one such world.
+on its way; some have no cancel-all, or lose its answer. Each seed is one such world.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from services.sentinel.cancel_all import VenueOrders
 from services.sentinel.engine import SentinelEngine
 from services.sentinel.kill_switch import KillSwitch
 from services.sentinel.requests import (
+    AllCanceled,
+    CancelAll,
     CancelAnswered,
     CancelOrder,
     OrdersRead,
@@ -75,6 +77,10 @@ class Sentinel:
                 f"{venue}{n}": resting(venue, f"{venue}{n}")
                 for n in range(self.draw.choice((1, 3, 20)))
             }
+            for venue in VENUES
+        }
+        self.cancels_all = {
+            venue: self.draw.choice(("yes", "yes, answer lost", "refused", "none"))
             for venue in VENUES
         }
         self.refuses = {venue: self.draw.random() < 0.5 for venue in VENUES}
@@ -136,7 +142,7 @@ class Sentinel:
                 self._on_trigger()
                 self.kernel.after(_MS, partial(self._hear, message))
         for action in [*step.at_once, *step.actions]:
-            if isinstance(action, ReadTruth | ReadOrders | CancelOrder):
+            if isinstance(action, ReadTruth | ReadOrders | CancelAll | CancelOrder):
                 self.kernel.at(now_ns + ONE_WAY_NS, partial(self._arrive, action))
 
     def _on_trigger(self) -> None:
@@ -163,6 +169,8 @@ class Sentinel:
     def _failed(self, action: Action) -> Result:
         if isinstance(action, CancelOrder):
             return CancelAnswered(action.key, "no answer in time")
+        if isinstance(action, CancelAll):
+            return AllCanceled(action.venue, problem="no answer in time")
         assert isinstance(action, ReadTruth | ReadOrders)
         return ReadFailed(action, "no answer in time")
 
@@ -171,12 +179,23 @@ class Sentinel:
             return TruthRead(venue, tuple(self.open[venue].values()), {}, {})
         if isinstance(action, ReadOrders):
             return OrdersRead(venue, tuple(self.open[venue].values()))
+        if isinstance(action, CancelAll):
+            return self._cancel_all(venue)
         assert isinstance(action, CancelOrder)
         if self.refuses[venue]:
             self.refuses[venue] = False
             return CancelAnswered(action.key, "refused")
         self.open[venue].pop(action.key.client_order_id, None)
         return CancelAnswered(action.key)
+
+    def _cancel_all(self, venue: str) -> Result:
+        how = self.cancels_all[venue]
+        if how == "none":
+            return AllCanceled(venue, none="none there")
+        if how == "refused":
+            return AllCanceled(venue, problem="refused")
+        self.open[venue].clear()
+        return AllCanceled(venue, problem="answer lost" if how == "yes, answer lost" else "")
 
 
 def _on_record(venue: str, name: str, now_ns: int) -> OrderEvent:
@@ -262,6 +281,16 @@ def cancel_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(VenueOrders, "on_canceled", on_canceled)
 
 
+def leave_it_at_cancel_all(patch: pytest.MonkeyPatch) -> None:
+    """A venue that was asked for cancel-all, whatever it said, is taken for clear."""
+
+    def on_all_canceled(self: VenueOrders, told: AllCanceled, now_ns: int) -> None:
+        del told
+        self.left, self.clear_ns, self.is_clear, self.problem = {}, now_ns, True, ""
+
+    patch.setattr(VenueOrders, "on_all_canceled", on_all_canceled)
+
+
 MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], str] = {
     do_nothing: "orders open for too long",
     begin_too_late: "orders open for too long",
@@ -269,6 +298,7 @@ MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], str] = {
     trust_the_first_look: "says that it is done",
     take_silence_for_none: "says that it is done",
     cancel_once: "says that it is done",
+    leave_it_at_cancel_all: "says that it is done",
 }
 
 

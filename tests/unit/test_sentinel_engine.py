@@ -9,6 +9,8 @@ import pytest
 
 from services.sentinel.engine import SentinelEngine
 from services.sentinel.requests import (
+    AllCanceled,
+    CancelAll,
     CancelAnswered,
     CancelOrder,
     LagsRead,
@@ -148,6 +150,9 @@ class World:
             held = {PERP: self.positions["gamma"]} if action.venue == "gamma" else {}
             balances, orders = self.balances[action.venue], self.orders[action.venue]
             return TruthRead(action.venue, tuple(orders), dict(balances), held)
+        if isinstance(action, CancelAll):
+            self.orders[action.venue].clear()
+            return AllCanceled(action.venue)
         if isinstance(action, ReadOrders):
             return OrdersRead(action.venue, tuple(self.orders[action.venue]))
         if isinstance(action, CancelOrder):
@@ -250,7 +255,7 @@ def test_without_act_nothing_is_commanded(code: str) -> None:
     HARMS[code](world)
     world.run(90)
     assert world.alerts(code) and not world.commands()
-    assert not [a for a in world.asked if isinstance(a, CancelOrder)]
+    assert not [a for a in world.asked if isinstance(a, CancelAll | CancelOrder)]
 
 
 def test_the_switch_cancels_everywhere_and_tells_what_it_did() -> None:
@@ -261,7 +266,7 @@ def test_the_switch_cancels_everywhere_and_tells_what_it_did() -> None:
     world.run(15)
     assert world.orders == {"alpha": [], "gamma": []}
     (acted,) = world.alerts("SENTINEL_ACTED")
-    assert "4 working orders found at 2 venues, none left after 0 ms" in acted.text
+    assert "cancel-all taken at 2 of 2 venues, 0 working orders found after it, none" in acted.text
     assert {command.kind for command in world.commands()} == {CommandKind.HALT}
 
 

@@ -13,6 +13,8 @@ from services.sentinel.cancel_all import SETTLE_NS
 from services.sentinel.closing import TRIES_MAX
 from services.sentinel.kill_switch import KillReport, KillSwitch
 from services.sentinel.requests import (
+    AllCanceled,
+    CancelAll,
     CancelAnswered,
     CancelOrder,
     Close,
@@ -57,6 +59,11 @@ class Venues:
         """Orders that are on their way, and show only after the first reading."""
         self.positions: dict[tuple[str, str], Decimal] = {}
         self.silent: set[str] = set()
+        self.unlisted: set[str] = set()
+        """They do not tell what works, and take cancel-all."""
+        self.no_cancel_all: set[str] = set()
+        self.loses_cancel_all: set[str] = set()
+        """They act on cancel-all, and the answer is lost."""
         self.no_touch: set[str] = set()
         self.takes = D(1)
         """The share of an order that is filled."""
@@ -72,6 +79,10 @@ class Venues:
             and action.venue in self.silent
         ):
             return ReadFailed(action, "no answer in time")
+        if isinstance(action, CancelAll):
+            return self._cancel_all(action.venue)
+        if isinstance(action, ReadOrders) and action.venue in self.unlisted:
+            return ReadFailed(action, "refused")
         if isinstance(action, ReadOrders):
             shown = tuple(self.orders[action.venue])
             self.orders[action.venue] += self.late.pop(action.venue, [])
@@ -89,6 +100,15 @@ class Venues:
             return TouchRead(action.venue, action.instrument, D(99), D(101), D("0.5"))
         assert isinstance(action, Close)
         return self._fill(action)
+
+    def _cancel_all(self, venue: str) -> AllCanceled:
+        if venue in self.no_cancel_all:
+            return AllCanceled(venue, none="has.cancelAllOrders is False")
+        if venue in self.silent:
+            return AllCanceled(venue, problem="no answer in time")
+        self.orders[venue].clear()
+        lost = "no answer in time" if venue in self.loses_cancel_all else ""
+        return AllCanceled(venue, problem=lost)
 
     def _fill(self, action: Close) -> CloseAnswered:
         self.sent.append(action)
@@ -129,9 +149,59 @@ class Venues:
 def test_with_nothing_there_it_looks_twice_and_is_done() -> None:
     venues = Venues()
     report = venues.press()
-    assert report.is_done and report.zero_orders_ms == 5 and report.not_done == []
-    assert venues.asked == {"ReadOrders": 2 * len(VENUES)}
+    assert report.is_done and report.zero_orders_ms == 10 and report.not_done == []
+    assert venues.asked == {"CancelAll": len(VENUES), "ReadOrders": 2 * len(VENUES)}
     assert report.took_ms >= SETTLE_NS / MS
+
+
+def test_cancel_all_goes_before_the_first_reading_and_leaves_nothing_to_cancel() -> None:
+    venues = Venues()
+    venues.orders = {venue: [resting(venue, f"{venue}{n}") for n in range(9)] for venue in VENUES}
+    report = venues.press()
+    assert report.is_done and report.zero_orders_ms == 10
+    assert venues.asked["CancelAll"] == len(VENUES) and "CancelOrder" not in venues.asked
+    assert report.text().startswith(
+        "cancel-all taken at 3 of 3 venues, 0 working orders found after it, none left after 10 ms"
+    )
+
+
+def test_where_orders_cannot_be_listed_cancel_all_still_cancels_them_and_those_that_come() -> None:
+    venues = Venues()
+    venues.unlisted = {"alpha"}
+    venues.orders["alpha"] = [resting("alpha", "there")]
+    asked = venues.answer
+
+    def answer(action: Action) -> Any:
+        told = asked(action)
+        if isinstance(action, CancelAll) and venues.asked["CancelAll"] == len(VENUES):
+            venues.orders["alpha"].append(resting("alpha", "late"))
+        return told
+
+    venues.answer = answer  # type: ignore[method-assign]
+    report = venues.press(within_ms=2_000)
+    assert venues.orders["alpha"] == []
+    assert not report.is_done and report.orders["alpha"].left is None, "unknown is not none"
+    assert report.not_done == ["alpha: its orders are not known (refused)"]
+
+
+def test_without_cancel_all_orders_are_canceled_one_by_one_and_it_is_asked_for_once() -> None:
+    venues = Venues()
+    venues.no_cancel_all = {"beta"}
+    venues.orders["beta"] = [resting("beta", f"b{n}") for n in range(4)]
+    report = venues.press()
+    assert report.is_done and venues.asked["CancelOrder"] == 4
+    assert venues.asked["CancelAll"] == len(VENUES)
+    assert report.orders["beta"].cancel_all == "has.cancelAllOrders is False"
+    assert "cancel-all taken at 2 of 3 venues, 4 working orders found after it" in report.text()
+
+
+def test_what_an_unanswered_cancel_all_did_shows_in_the_reading() -> None:
+    venues = Venues()
+    venues.loses_cancel_all = set(VENUES)
+    venues.orders["gamma"] = [resting("gamma", "g")]
+    report = venues.press()
+    assert report.is_done and "CancelOrder" not in venues.asked
+    assert report.orders["gamma"].cancel_all == "no answer in time"
 
 
 def test_an_order_on_its_way_is_found_by_the_second_look() -> None:
@@ -148,7 +218,7 @@ def test_a_venue_that_does_not_answer_is_unknown_and_holds_up_no_other() -> None
     venues.orders = {venue: [resting(venue, venue)] for venue in VENUES}
     venues.silent = {"gamma"}
     report = venues.press(within_ms=3_000)
-    assert report.orders["alpha"].clear_ms == report.orders["beta"].clear_ms == 15
+    assert report.orders["alpha"].clear_ms == report.orders["beta"].clear_ms == 10
     assert report.orders["gamma"].left is None and report.zero_orders_ms is None
     assert report.not_done == ["gamma: its orders are not known (no answer in time)"]
     assert report.took_ms == 3_000

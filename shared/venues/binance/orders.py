@@ -26,6 +26,7 @@ from shared.venues.order_port import (
     no_positions,
 )
 from shared.venues.refusals import MAY_EXIST, NOT_ACTED_SERVICE, ErrorMeaning
+from shared.venues.together import ask_each
 
 WEIGHT_PER_S = 50.0
 """Half of 6000 per minute; the rest is left to market data."""
@@ -37,6 +38,7 @@ WEIGHTS = {
     "lookup": 4.0,
     "executions": 5.0,
     "cancel": 1.0,
+    "cancel_all": 1.0,
     "open": 80.0,
     "fills": 20.0,
     "balances": 20.0,
@@ -245,6 +247,12 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id or None, instrument, params)
 
 
+async def cancel_all(client: Any, read: RateLimitedRead, instruments: Sequence[str]) -> None:
+    """Cancel all orders of each symbol; the venue has no request for all symbols."""
+    requests = [client.cancel_all_orders(instrument) for instrument in instruments]
+    await ask_each(read, "cancel_all", requests, is_canceled)
+
+
 async def balances(client: Any, read: RateLimitedRead) -> dict[str, Balance]:
     """Return free and locked amounts of every asset.
 
@@ -270,6 +278,7 @@ REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
 key_rights = read_key_rights
 NO_DEAD_MAN = NO_SWITCH
+NO_CANCEL_ALL = ""
 cancel_all_after = no_cancel_all_after
 
 

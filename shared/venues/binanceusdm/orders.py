@@ -21,6 +21,7 @@ from shared.venues.binance.orders import (
     VALIDITY_MS,
     all_fills,
     cancel,
+    cancel_all,
     check_key,
     check_may_trade,
     fills_in,
@@ -54,6 +55,7 @@ WEIGHTS = {
     "lookup": 1.0,
     "executions": 5.0,
     "cancel": 1.0,
+    "cancel_all": 1.0,
     "dead_man": 10.0,
     "open": 40.0,
     "fills": 5.0,
@@ -77,6 +79,7 @@ FORCED_ORDERS: Mapping[str, str] = {
 }
 """What the client order id of an order of the venue's own begins with (user data stream)."""
 NO_DEAD_MAN = ""
+NO_CANCEL_ALL = ""
 INCOME_PAGE = 1_000
 """Rows of the income history in one answer, at most."""
 INCOME_PAGES_MAX = 100
@@ -258,6 +261,7 @@ __all__ = [
     "TIMES_IN_FORCE",
     "VALIDITY_MS",
     "cancel",
+    "cancel_all",
     "fills_in",
     "find",
     "is_canceled",

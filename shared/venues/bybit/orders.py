@@ -18,6 +18,7 @@ from shared.venues.bybit.key_rights import read_key_rights
 from shared.venues.bybit.order_errors import NOT_THERE, code_of, meaning
 from shared.venues.bybit.symbols import category_of
 from shared.venues.order_port import FundingRow, RateLimitedRead, no_cancel_all_after
+from shared.venues.together import ask_each
 
 __all__ = ["meaning"]
 
@@ -31,6 +32,7 @@ WEIGHTS = {
     "lookup": 0.1,
     "executions": 0.1,
     "cancel": 0.5,
+    "cancel_all": 0.5,
     "open": 0.1,
     "fills": 0.1,
     "balances": 0.1,
@@ -64,6 +66,7 @@ UNIFIED_LEAST = 3
 """``unifiedMarginStatus`` of the first kind of unified account."""
 REDUCE_ONLY: Mapping[str, Any] = {"reduceOnly": True}
 cancel_all_after = no_cancel_all_after
+NO_CANCEL_ALL = ""
 NO_DEAD_MAN = "none: the venue's (DCP) is for institutional clients only, and bound to a connection"
 FORCED_ORDERS: Mapping[str, str] = {
     "CreateByLiq": "liquidation",
@@ -287,6 +290,18 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     """Cancel one order."""
     params = {} if venue_order_id else {"orderLinkId": client_order_id}
     await client.cancel_order(venue_order_id or None, instrument, params)
+
+
+async def cancel_all(client: Any, read: RateLimitedRead, instruments: Sequence[str]) -> None:
+    """Cancel the orders of all contracts, by what they are settled in.
+
+    The venue cancels 500 at most in a request, and acknowledges before they are canceled.
+    """
+    del instruments
+    groups = sorted(_markets_of(client, client.markets))
+    ask = client.privatePostV5OrderCancelAll
+    requests = [ask({"category": kind, "settleCoin": settle}) for kind, settle in groups]
+    await ask_each(read, "cancel_all", requests)
 
 
 async def balances(client: Any, read: RateLimitedRead) -> dict[str, Balance]:

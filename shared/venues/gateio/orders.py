@@ -25,6 +25,7 @@ from shared.venues.order_port import (
     no_key_rights,
     no_positions,
 )
+from shared.venues.together import ask_each
 
 __all__ = ["meaning"]
 
@@ -38,6 +39,7 @@ WEIGHTS = {
     "lookup": 0.5,
     "executions": 0.5,
     "cancel": 0.5,
+    "cancel_all": 0.5,
     "open": 0.5,
     "fills": 0.5,
     "balances": 0.5,
@@ -235,6 +237,13 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id or TEXT_PREFIX + client_order_id, instrument)
 
 
+async def cancel_all(client: Any, read: RateLimitedRead, instruments: Sequence[str]) -> None:
+    """Cancel all orders of each pair."""
+    ask = client.privateSpotDeleteOrders
+    requests = [ask({"currency_pair": client.market(name)["id"]}) for name in instruments]
+    await ask_each(read, "cancel_all", requests)
+
+
 async def balances(client: Any, read: RateLimitedRead) -> dict[str, Balance]:
     """Return what orders may use and what they hold, of every asset."""
     rows = await read("balances", client.privateSpotGetAccounts())
@@ -252,4 +261,5 @@ REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
 key_rights = no_key_rights
 NO_DEAD_MAN = NO_SWITCH
+NO_CANCEL_ALL = ""
 cancel_all_after = no_cancel_all_after

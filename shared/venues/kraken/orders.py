@@ -36,6 +36,7 @@ WEIGHTS = {
     "lookup": 2.0,
     "executions": 1.0,
     "cancel": 0.0,
+    "cancel_all": 1.0,
     "dead_man": 1.0,
     "open": 1.0,
     "fills": 2.0,
@@ -276,6 +277,12 @@ async def cancel_all_after(
     await read("dead_man", client.cancel_all_orders_after(after_s * 1_000))
 
 
+async def cancel_all(client: Any, read: RateLimitedRead, instruments: Sequence[str]) -> None:
+    """Cancel all open orders of the account, in whatever pair."""
+    del instruments
+    await read("cancel_all", client.privatePostCancelAll())
+
+
 async def balances(client: Any, read: RateLimitedRead) -> dict[str, Balance]:
     """Return what orders may use and what they hold, of every asset.
 
@@ -316,3 +323,4 @@ REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
 key_rights = read_key_rights
 NO_DEAD_MAN = ""
+NO_CANCEL_ALL = ""
