@@ -27,7 +27,7 @@ from tests.support import ROOT
 
 BENCHMARKS = (
     *("decode", "bus_hop", "cycles", "bars", "backtest"),
-    *("tick_to_order", "order_to_wire", "naked_exposure"),
+    *("tick_to_order", "order_to_wire", "naked_exposure", "dashboard_cost"),
 )
 TIMEOUT_S = 600
 ENVIRONMENTS = {
@@ -55,6 +55,8 @@ GOALS: dict[str, tuple[str, float, str]] = {
     "backtest.ratio_two_engines": ("x", 0.6, "at least"),
     "tick_to_order.latency_us.tick_to_order.p50": ("us", 1_000.0, "at most"),
     "order_to_wire.gateway.binance.ccxt_ms": ("ms", 1.0, "at most"),
+    "dashboard_cost.clients.ratio_p99.median": ("x", 1.05, "at most"),
+    "dashboard_cost.tabs.ratio_p99.median": ("x", 1.05, "at most"),
     "naked_exposure.p99": ("ms", 250.0, "at most"),
     "naked_exposure.left_uneven": ("plans", 0.0, "at most"),
 }

@@ -20,6 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,6 +38,8 @@ from shared.messages.execution import ApprovedPlan, OrderEvent, OrderPurpose, Or
 from shared.services import SERVICES
 
 HOP_SAMPLES = 400
+WARM_UP_S = 120.0
+"""Until the first order; a busy machine needs most of it."""
 
 CONFIG = """
 [bus]
@@ -80,7 +85,7 @@ def _process_section() -> str:
     return PROCESS.format(one=usable[1], two=usable[0])
 
 
-def _heartbeats(client: Any) -> dict[str, Heartbeat]:
+def heartbeats(client: Any) -> dict[str, Heartbeat]:
     """The newest heartbeat of each service."""
     found: dict[str, Heartbeat] = {}
     entries = client.xrevrange(streams.SYS_HEALTH.key(), count=50)
@@ -95,7 +100,7 @@ def _heartbeats(client: Any) -> dict[str, Heartbeat]:
 def _wait_for_plans(client: Any, seconds: float, log: Path) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        beat = _heartbeats(client).get("executor")
+        beat = heartbeats(client).get("executor")
         if beat and beat.counters.get("orders_submitted", 0) > 0:
             return
         time.sleep(0.2)
@@ -140,61 +145,89 @@ def _waterfall(client: Any) -> dict[str, float]:
     return {name: round(median(values) / 1e3, 1) for name, values in steps.items()}
 
 
+@dataclass
+class Running:
+    """A stack that trades: its Redis, its processes by name, its folder."""
+
+    client: Any
+    named: dict[str, psutil.Process]
+    folder: Path
+
+    def cpu_s(self) -> dict[str, float]:
+        """Return the processor time that each process has used."""
+        return {name: sum(p.cpu_times()[:2]) for name, p in self.named.items()}
+
+
+@contextmanager
+def running(
+    rate: float, *, plain: bool, config: str = "", beside: Sequence[str] = ()
+) -> Iterator[Running]:
+    """Run the frame source and the services; the body begins when orders are sent.
+
+    Args:
+        rate: Frames per second.
+        plain: Leave processors and caches to the kernel.
+        config: TOML to add.
+        beside: More services.
+    """
+    with tempfile.TemporaryDirectory(prefix="arb-bench-") as name, ExitStack() as held:
+        folder = Path(name)
+        server = EmbeddedServer(folder).start()
+        held.callback(server.stop)
+        children: list[subprocess.Popen[Any]] = []
+        held.callback(_stop, children)
+        source = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.frame_source", "--rate", str(rate)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        children.append(source)
+        assert source.stdout is not None
+        port = json.loads(source.stdout.readline())["port"]
+        section = "" if plain else _process_section()
+        text = CONFIG.format(url=server.url, port=port) + section + config
+        (folder / "arb.toml").write_text(text)
+        environ = dict(os.environ, ARB_CONFIG=str(folder / "arb.toml"), ARB_LOG_LEVEL="WARNING")
+        environ["ARB_DASHBOARD_DIR"] = str(folder / "dashboard")
+        named = {"source": psutil.Process(source.pid)}
+        log = held.enter_context((folder / "services.log").open("wb"))
+        for service in (*SERVICES, *beside):
+            command = [sys.executable, "-m", f"services.{service}"]
+            child = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+            children.append(child)
+            named[service] = psutil.Process(child.pid)
+        assert server.pid is not None
+        named["valkey"] = psutil.Process(server.pid)
+        client = redis.Redis.from_url(server.url)
+        held.callback(client.close)
+        _wait_for_plans(client, WARM_UP_S, folder / "services.log")
+        time.sleep(3)
+        yield Running(client, named, folder)
+
+
+def _stop(children: list[subprocess.Popen[Any]]) -> None:
+    for child in reversed(children):
+        child.terminate()
+    for child in children:
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
 def measure(rate: float = 1000.0, seconds: float = 20.0, *, plain: bool = False) -> dict[str, Any]:
     """Run the stack at ``rate`` frames per second; latencies in microseconds, CPU in cores."""
-    with tempfile.TemporaryDirectory(prefix="arb-bench-") as folder:
-        server = EmbeddedServer(folder).start()
-        children: list[subprocess.Popen[Any]] = []
-        try:
-            source = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.frame_source", "--rate", str(rate)],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            children.append(source)
-            assert source.stdout is not None
-            port = json.loads(source.stdout.readline())["port"]
-            config = Path(folder) / "arb.toml"
-            section = "" if plain else _process_section()
-            config.write_text(CONFIG.format(url=server.url, port=port) + section)
-            environ = dict(os.environ, ARB_CONFIG=str(config), ARB_LOG_LEVEL="WARNING")
-            named: dict[str, psutil.Process] = {"source": psutil.Process(source.pid)}
-            with (Path(folder) / "services.log").open("wb") as log:
-                for name in SERVICES:
-                    child = subprocess.Popen(
-                        [sys.executable, "-m", f"services.{name}"],
-                        env=environ,
-                        stdout=log,
-                        stderr=log,
-                    )
-                    children.append(child)
-                    named[name] = psutil.Process(child.pid)
-            named["valkey"] = psutil.Process(server.pid)
-            client = redis.Redis.from_url(server.url)
-            _wait_for_plans(client, 40, Path(folder) / "services.log")
-            time.sleep(3)
-            before = _heartbeats(client)
-            cpu = {name: sum(p.cpu_times()[:2]) for name, p in named.items()}
-            started = time.monotonic()
-            time.sleep(seconds)
-            after = _heartbeats(client)
-            elapsed = time.monotonic() - started
-            cores = {
-                name: round((sum(p.cpu_times()[:2]) - cpu[name]) / elapsed, 3)
-                for name, p in named.items()
-            }
-            frames = after["ingestor"].counters["frames"] - before["ingestor"].counters["frames"]
-            waterfall = _waterfall(client)
-            client.close()
-        finally:
-            for child in reversed(children):
-                child.terminate()
-            for child in children:
-                try:
-                    child.wait(20)
-                except subprocess.TimeoutExpired:
-                    child.kill()
-            server.stop()
+    with running(rate, plain=plain) as stack:
+        before, cpu_s = heartbeats(stack.client), stack.cpu_s()
+        started = time.monotonic()
+        time.sleep(seconds)
+        after = heartbeats(stack.client)
+        elapsed = time.monotonic() - started
+        cores = {
+            name: round((used - cpu_s[name]) / elapsed, 3) for name, used in stack.cpu_s().items()
+        }
+        frames = after["ingestor"].counters["frames"] - before["ingestor"].counters["frames"]
+        waterfall = _waterfall(stack.client)
     return {
         "frames_per_s": round(frames / elapsed),
         "latency_us": _summary(before, after),

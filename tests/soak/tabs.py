@@ -49,6 +49,10 @@ class Tab:
         await self._page.wait_for_selector("main h1")
         await self._page.goto(f"{self._url}/#/{self.screen}")
 
+    async def leave(self) -> None:
+        """Show an empty page, which costs nothing."""
+        await self._page.goto("about:blank")
+
     async def sample(self) -> TabSample:
         """Collect garbage and measure."""
         await self._session.send("HeapProfiler.collectGarbage")
@@ -79,6 +83,16 @@ class Tabs:
             tab = Tab(page, session, self._url, self._token, screen)
             await tab.open()
             self._tabs[f"{number} {screen}"] = tab
+
+    async def leave(self) -> None:
+        """Show empty pages in all tabs."""
+        for tab in self._tabs.values():
+            await tab.leave()
+
+    async def come_back(self) -> None:
+        """Show the screens again."""
+        for tab in self._tabs.values():
+            await tab.open()
 
     async def sample(self) -> dict[str, TabSample]:
         """Measure every tab; one that does not answer is missing."""
