@@ -12,8 +12,9 @@ from pathlib import Path
 
 from shared.errors import ArbError
 from tests.bench.__main__ import machine
+from tests.soak.checks import well
 from tests.soak.record import SCHEMA, Record, RecordError, read
-from tests.soak.report import markdown, well
+from tests.soak.report import markdown
 from tests.soak.schedule import interval_s
 from tests.support import why_no_browser
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from shared.config_sections import BusConfig
+
 SCHEMA = 1
 SIGNS_MAX, ALERTS_MAX, SAMPLES_MAX = 5_000, 5_000, 3_000
 """Bounds of what one run keeps; ``Record.dropped`` counts what was beyond."""
@@ -111,7 +113,11 @@ class Halt(msgspec.Struct):
 
 
 class Record(msgspec.Struct):
-    """One soak. ``is_over`` is false while it runs, and stays so where it was killed."""
+    """One soak. ``is_over`` is false while it runs, and stays so where it was killed.
+
+    ``stream_bounds``: entries and bytes that each shard of a stream may have; ``shards``: of those
+    that have any.
+    """
 
     schema: int
     machine: dict[str, Any]
@@ -129,6 +135,7 @@ class Record(msgspec.Struct):
     problems: list[str] = []
     ending: dict[str, Any] = {}
     stream_bounds: dict[str, tuple[int, int]] = {}
+    shards: int = BusConfig().shards
     notes: list[str] = []
     dropped: dict[str, int] = {}
 

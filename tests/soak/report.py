@@ -5,30 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import NamedTuple
 
+from tests.soak.checks import (
+    NOT_OURS,
+    Check,
+    bounds,
+    checks,
+    heap,
+    largest,
+    process_names,
+    rss,
+    tab_names,
+)
 from tests.soak.record import Record, Sample
-from tests.soak.schedule import BUS
-from tests.soak.slopes import SURE, Point, Slope, longest, slope
+from tests.soak.slopes import SURE, longest, slope
 
-RSS_MB_PER_H, HEAP_MB_PER_H = 1.0, 2.0
-"""Limits of growth, per process and per tab."""
-NOT_OURS = {"soak", "chromium", "playwright", "venuesim"}
-"""Measured, without a limit: the harness, the browser and the simulated venues."""
-TRIMMED_ENTRIES, TRIMMED_SHARE = 100, 1.1
-"""Redis trims whole nodes of up to a hundred entries, and tells bytes from a sample."""
 BARS = "▁▂▃▄▅▆▇█"
 BARS_MAX = 40
 SIGN_LENGTH_MAX = 90
-
-
-class Check(NamedTuple):
-    """One thing that must hold. ``verdict``: pass, FAIL or not decided."""
-
-    what: str
-    found: str
-    limit: str
-    verdict: str
 
 
 def markdown(record: Record) -> str:
@@ -45,11 +39,6 @@ def markdown(record: Record) -> str:
         _trouble(record),
     )
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def well(record: Record) -> bool:
-    """Tell whether the run is over and nothing has failed."""
-    return record.is_over and not any(check.verdict == "FAIL" for check in checks(record))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -90,7 +79,7 @@ def _processor(record: Record) -> str:
         return "not measured"
     busy = [sample.cpu_percent for sample in record.samples[1:]]
     load = [sample.load_1m for sample in record.samples]
-    cores = {name: _cores(record, name) for name in _names(record)}
+    cores = {name: _cores(record, name) for name in process_names(record)}
     ours = sum(value for name, value in cores.items() if name not in NOT_OURS)
     others = ", ".join(f"{name} {cores[name]:.2f}" for name in sorted(NOT_OURS & cores.keys()))
     all_used = sum(busy) / len(busy) / 100 * int(record.machine.get("cores") or 1)
@@ -110,118 +99,6 @@ def _cores(record: Record, name: str) -> float:
             used += now.cpu_s - before.cpu_s
         before = now or before
     return max(used, 0.0) / max(record.samples[-1].at_s - record.samples[0].at_s, 1.0)
-
-
-def _names(record: Record) -> list[str]:
-    return list(dict.fromkeys(n for sample in record.samples for n in sample.processes))
-
-
-def rss(record: Record, name: str) -> list[Point]:
-    """Return a process's resident memory over the run, MB."""
-    return [
-        Point(sample.at_s, each.rss_mb, each.epoch)
-        for sample in record.samples
-        if (each := sample.processes.get(name))
-    ]
-
-
-def _bus(record: Record) -> list[Point]:
-    """Return the bus's own memory without what its bounded streams hold, MB."""
-    return [
-        Point(sample.at_s, sample.redis_mb - held / 1e6, sample.processes[BUS].epoch)
-        for sample in record.samples
-        if sample.redis_mb is not None and BUS in sample.processes
-        for held in (sum(size for _, size in sample.streams.values()),)
-    ]
-
-
-def heap(record: Record, name: str) -> list[Point]:
-    """Return a tab's JavaScript heap over the run, MB."""
-    return [
-        Point(sample.at_s, each.heap_mb, each.epoch)
-        for sample in record.samples
-        if (each := sample.tabs.get(name))
-    ]
-
-
-def tab_names(record: Record) -> list[str]:
-    """Return the tabs in the order in which they were opened."""
-    return sorted({name for sample in record.samples for name in sample.tabs})
-
-
-def checks(record: Record) -> list[Check]:
-    """Return everything that must hold, and whether it did."""
-    found = [
-        _growth(f"memory of {name}", slope(rss(record, name)), RSS_MB_PER_H)
-        for name in _names(record)
-        if name not in NOT_OURS and name != BUS
-    ]
-    found.append(_growth(f"memory of {BUS} beside its streams", slope(_bus(record)), RSS_MB_PER_H))
-    found += [
-        _growth(f"heap of tab {name}", slope(heap(record, name)), HEAP_MB_PER_H)
-        for name in tab_names(record)
-    ]
-    found += [*_over_time(record), *_at_the_end(record)]
-    return found
-
-
-def _growth(what: str, grows: Slope | None, limit: float) -> Check:
-    said = f"under {limit:g} MB/h"
-    if grows is None:
-        return Check(what, "too few samples of one process", said, "not decided")
-    text = f"{grows.per_h:+.2f} ± {grows.noise:.2f} MB/h over {grows.hours:.2f} h"
-    return Check(what, text, said, grows.verdict(limit))
-
-
-def _verdict(good: bool) -> str:
-    return "pass" if good else "FAIL"
-
-
-def _over_time(record: Record) -> list[Check]:
-    faults = record.faults
-    healed = sum(fault.healed_s is not None for fault in faults)
-    dead = max((sample.dead_letters or 0 for sample in record.samples), default=0)
-    full = [
-        f"{name} {entries:,} entries, {size:,} bytes"
-        for name, (entries, size) in _largest(record).items()
-        if name in record.stream_bounds and _is_over(entries, size, *record.stream_bounds[name])
-    ]
-    by_operator = sum(bool(fault.operator) for fault in faults)
-    all_healed = _verdict(healed == len(faults))
-    return [
-        Check("faults healed", f"{healed} of {len(faults)}", "all", all_healed),
-        Check("faults that needed an operator", str(by_operator), "stated", "pass"),
-        Check("halts outside faults", str(len(record.halts)), "0", _verdict(not record.halts)),
-        Check("dead letters", str(dead), "0", _verdict(not dead)),
-        Check("streams over their bounds", "; ".join(full) or "none", "none", _verdict(not full)),
-    ]
-
-
-def _is_over(entries: int, size: int, entries_max: int, bytes_max: int) -> bool:
-    return entries > entries_max + TRIMMED_ENTRIES or size > bytes_max * TRIMMED_SHARE
-
-
-def _at_the_end(record: Record) -> list[Check]:
-    end = record.ending
-    if not record.is_over:
-        return [Check("reconciliation", "the run was cut off", "made", "FAIL")]
-    unknown = end.get("orders", {}).get("unknown")
-    exposure = ", ".join(f"{qty} {asset}" for asset, qty in end.get("exposure", {}).items())
-    failed = end.get("outcomes", {}).get("FAILED", 0)
-    rows = (
-        ("fills, orders and balances equal the venues'", end.get("ledger_equal"), True, "equal"),
-        ("the SQL ledger equals them", end.get("sql_ledger_equal"), True, "equal"),
-        ("gaps in the SQL ledger", end.get("sql_ledger_gaps"), 0, "0"),
-        ("orders with an unknown end", unknown, 0, "0"),
-        ("orders open at the venues", end.get("open_orders"), 0, "0"),
-        ("plans without an end", end.get("plans_without_end"), 0, "0"),
-        ("plans that FAILED", failed, 0, "0"),
-        ("exposure left, more than dust", exposure or "none", "none", "none"),
-    )
-    return [
-        Check(what, str(found), limit, _verdict(found == wanted))
-        for what, found, wanted, limit in rows
-    ]
 
 
 def _checks_table(record: Record) -> str:
@@ -266,7 +143,7 @@ def _seconds(value: float | None) -> str | None:
 
 def _memory_table(record: Record) -> str:
     rows = []
-    for name in _names(record):
+    for name in process_names(record):
         points = rss(record, name)
         grows = slope(points)
         fds = [s.processes[name].fds for s in record.samples if name in s.processes]
@@ -354,20 +231,10 @@ def _latency_part(record: Record) -> str:
     return text + table(("whole run, microseconds", "n", "p50", "p99", "p99.9"), rows)
 
 
-def _largest(record: Record) -> dict[str, tuple[int, int]]:
-    """Return the most entries and bytes of each stream."""
-    largest: dict[str, tuple[int, int]] = {}
-    for sample in record.samples:
-        for name, (entries, size) in sample.streams.items():
-            before = largest.get(name, (0, 0))
-            largest[name] = max(entries, before[0]), max(size, before[1])
-    return dict(sorted(largest.items()))
-
-
 def _stream_table(record: Record) -> str:
     rows = []
-    for name, (entries, size) in _largest(record).items():
-        entries_max, bytes_max = record.stream_bounds.get(name, (0, 0))
+    for name, (entries, size) in largest(record).items():
+        entries_max, bytes_max = bounds(record, name) or (0, 0)
         rows.append((name, f"{entries:,}", f"{entries_max:,}", f"{size:,}", f"{bytes_max:,}"))
     memory = [sample.redis_mb for sample in record.samples if sample.redis_mb is not None]
     if not rows:

@@ -12,8 +12,8 @@ HOURS_MIN = 0.5
 SURE = 2.0
 """A slope is taken to be within so many of its standard errors."""
 WARM_UP_S_MAX = 3_600.0
-WARM_UP_SHARE = 0.25
-"""Of a stretch, up to an hour, is left out: caches and bounded streams fill."""
+WARM_UP_SHARE = 0.5
+"""Of a stretch, up to an hour, is left out: bounded memories and streams fill."""
 
 
 class Point(NamedTuple):

@@ -82,6 +82,7 @@ class Soak:
             run.screen.hint = ""
             async with watched(run), _shown(self._watch_phones(phones)):
                 config = await self._start(run, phones)
+                self.record.shards = config.bus.shards
                 async with self._looking(run, config) as sampler:
                     await self._trade(run, sampler)
                 self.record.seconds = round(time.monotonic() - self._began, 1)

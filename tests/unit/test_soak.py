@@ -15,6 +15,7 @@ from shared.messages.execution import TradingStateChanged
 from shared.messages.market import VenueStatus
 from shared.services import USUAL_SERVICES
 from tests.soak.__main__ import main
+from tests.soak.checks import bounds, checks, well
 from tests.soak.record import (
     SCHEMA,
     AlertSeen,
@@ -29,7 +30,7 @@ from tests.soak.record import (
     read,
     write,
 )
-from tests.soak.report import checks, markdown, well
+from tests.soak.report import markdown
 from tests.soak.schedule import BUS, interval_s, schedule
 from tests.soak.signs import Heard, Sign, first, told_of
 from tests.soak.slopes import Point, Slope, longest, slope
@@ -254,6 +255,21 @@ def test_what_failed_stays_in_the_report(change: object, what: str) -> None:
     assert verdicts(record)[what] == "FAIL"
     assert not well(record)
     assert f"| {what} |" in markdown(record)
+
+
+def test_a_stream_of_several_shards_may_have_as_much_in_each() -> None:
+    record = sampled()
+    record.stream_bounds, record.shards = {"md.depth": (10, 100), "alert": (10, 100)}, 4
+    assert bounds(record, "md.depth") == (40, 400)
+    assert bounds(record, "alert") == (10, 100)
+    assert bounds(record, "exec.event") is None
+
+
+def test_one_estimate_of_bytes_is_not_a_stream_that_is_too_large() -> None:
+    record = sampled()
+    record.stream_bounds = {"exec.event": (20_000, 130_000_000)}
+    record.samples[50].streams["exec.event"] = (500, 990_000_000)
+    assert verdicts(record)["streams over their bounds"] == "pass"
 
 
 def test_growth_beyond_the_limit_fails() -> None:
