@@ -25,8 +25,10 @@ FRAME_EVERY_NS: Final = 250_000_000
 IDLE_NS: Final = 1_000_000_000
 """A frame without topics comes this often: silence means that the server is gone."""
 ACK_WITHIN_NS: Final = 60_000_000_000
-BYTES_PER_S_MAX, BYTES_PER_S_IN_VIEW_MAX = 150_000, 40_000
+BYTES_PER_S_MAX, BYTES_PER_S_IN_VIEW_MAX = 150_000, 38_000
 """Of one client; the second where it has said which rows are in view."""
+OUT_OF_VIEW_BYTES_MAX: Final = 2_500
+"""Of a frame: rows that are not in view, in turn."""
 _OVERHEAD_BYTES: Final = 200
 _LITTLE_ROOM: Final = 2_000
 
@@ -35,10 +37,14 @@ RowId = Annotated[str, Meta(max_length=200)]
 
 
 class Subscribe(msgspec.Struct, tag="sub", forbid_unknown_fields=True):
-    """Show these topics, of those in ``rows`` only these rows; all others no more."""
+    """Show these topics, of those in ``rows`` only these rows; all others no more.
+
+    Of a topic in ``view`` these rows come with every frame, and the others slowly, in turn.
+    """
 
     topics: Annotated[list[TopicName], Meta(max_length=32)]
     rows: dict[TopicName, Annotated[list[RowId], Meta(max_length=200)]] = {}
+    view: dict[TopicName, Annotated[list[RowId], Meta(max_length=200)]] = {}
 
 
 class Acknowledge(msgspec.Struct, tag="ack", forbid_unknown_fields=True):
@@ -66,10 +72,52 @@ class RequestError(Exception):
 _decode = msgspec.json.Decoder(Subscribe | Acknowledge | Pause | Resume).decode
 
 
+@dataclass(frozen=True, slots=True)
+class _AllBut:
+    keys: frozenset[str]
+
+    def __contains__(self, key: object) -> bool:
+        return key not in self.keys
+
+
 @dataclass(slots=True)
 class _Wanted:
+    """What a client wants of a topic; ``view`` is how far it is with the rows that are in view."""
+
     only: frozenset[str] | None
     reader: Reader = field(default_factory=Reader)
+    in_view: frozenset[str] | None = None
+    view: Reader = field(default_factory=Reader)
+    has_all: bool = False
+
+    def look_at(self, keys: frozenset[str] | None) -> None:
+        """Let other rows be in view; what was sent of those that stay is not sent again."""
+        if keys == self.in_view:
+            return
+        had, was, all_rows = self.in_view or frozenset(), self.view, self.reader
+        # What leaves the view may have changed since: it comes with the others.
+        if self.has_all and had:
+            all_rows.since = min(all_rows.since, was.since)
+        stay = sorted((keys or frozenset()) & had, key=lambda key: was.sent.get(key, 0))
+        sent = {key: max(was.since, was.sent.get(key, 0)) for key in stay}
+        since = all_rows.since if self.has_all and self.in_view is None else 0
+        self.view = Reader(since=since, told=all_rows.told, is_new=False, sent=sent)
+        self.in_view = keys
+
+    def patches(self, topic: Topic, room: int) -> tuple[list[bytes], bool]:
+        """Return what changed of a topic, and whether there was too little room for it."""
+        if self.in_view is None or topic.is_lost(self.reader) or topic.is_lost(self.view):
+            self.has_all = False
+        if not self.has_all:
+            patch = topic.patch(self.reader, self.only, room)
+            self.has_all = not patch.is_cut and not self.reader.is_new
+            self.view.told = self.reader.told
+            return [patch.body], patch.is_cut
+        assert self.in_view is not None
+        seen = topic.patch(self.view, self.in_view, room)
+        room = min(room - len(seen.body), OUT_OF_VIEW_BYTES_MAX)
+        rest = topic.patch(self.reader, _AllBut(self.in_view), room)
+        return [seen.body, rest.body], seen.is_cut
 
 
 class Client:
@@ -125,16 +173,17 @@ class Client:
         """Return what it is to be sent now, if anything."""
         if self._unacked_ns is not None or now_ns < self._due_ns:
             return None
-        parts = [] if self._is_paused else self._patches()
-        if not parts and now_ns < self._idle_ns:
+        parts, more = ([], []) if self._is_paused else self._patches()
+        if not parts and not more and now_ns < self._idle_ns:
             return None
         self._n += 1
-        frame = b'{"type":"frame","n":%d,"now_ms":%d,"topics":{%b}}' % (
+        frame = b'{"type":"frame","n":%d,"now_ms":%d,"topics":{%b}%b}' % (
             self._n,
             now_ns // 1_000_000,
             b",".join(parts),
+            b',"more":{%b}' % b",".join(more) if more else b"",
         )
-        is_in_view = any(wanted.only is not None for wanted in self._wanted.values())
+        is_in_view = any(w.only is not None or w.in_view for w in self._wanted.values())
         rate = BYTES_PER_S_IN_VIEW_MAX if is_in_view else BYTES_PER_S_MAX
         pace_ns = len(frame) * 1_000_000_000 // rate
         self._due_ns, self._idle_ns = now_ns + max(FRAME_EVERY_NS, pace_ns), now_ns + IDLE_NS
@@ -147,33 +196,38 @@ class Client:
         Raises:
             RequestError: There is no such topic.
         """
-        for name in (*request.topics, *request.rows):
+        for name in (*request.topics, *request.rows, *request.view):
             if name not in self._topics:
                 raise RequestError(1008, f"no topic {name[:32]!r}", "malformed")
         wanted: dict[str, _Wanted] = {}
         for name in request.topics:
             only = frozenset(request.rows[name]) if name in request.rows else None
             known = self._wanted.get(name)
-            wanted[name] = known if known and known.only == only else _Wanted(only)
+            each = wanted[name] = known if known and known.only == only else _Wanted(only)
+            each.look_at(frozenset(request.view[name]) if request.view.get(name) else None)
         self._wanted = wanted
 
-    def _patches(self) -> list[bytes]:
-        """Return what changed of each topic, as much as one frame holds."""
-        room, parts, cut = self._bytes_max - _OVERHEAD_BYTES, [], []
+    def _patches(self) -> tuple[list[bytes], list[bytes]]:
+        """Return what changed of each topic, and of rows out of view, as much as a frame holds."""
+        room = self._bytes_max - _OVERHEAD_BYTES
+        parts: list[bytes] = []
+        more: list[bytes] = []
+        cut = []
         for name, wanted in self._wanted.items():
             head = b'"%b":' % name.encode()
             room -= len(head) + _OVERHEAD_BYTES
             if room < _LITTLE_ROOM:
                 break
-            patch = self._topics[name].patch(wanted.reader, wanted.only, room)
-            if patch.body:
-                parts.append(head + patch.body)
-                room -= len(patch.body)
-            if patch.is_cut:
+            bodies, is_cut = wanted.patches(self._topics[name], room)
+            for into, body in zip((parts, more), bodies, strict=False):
+                if body:
+                    into.append(head + body)
+                    room -= len(body)
+            if is_cut:
                 cut.append(name)
         for name in cut:  # the others come first next time
             self._wanted[name] = self._wanted.pop(name)
-        return parts
+        return parts, more
 
 
 def snapshot(topics: Mapping[str, Topic], names: list[str], now_ns: int) -> bytes:

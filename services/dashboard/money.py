@@ -116,6 +116,7 @@ class Money:
                 "waterfall": _waterfall(risk, quote),
                 "plans": {
                     "count": plans.count if plans else 0,
+                    "directional": plans.directional if plans else 0,
                     "expected": amount(plans.expected if plans else None),
                     "realized": money(
                         plans.realized if plans else None,

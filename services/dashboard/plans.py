@@ -30,9 +30,14 @@ class _Plan:
 
 @dataclass(slots=True)
 class Earned:
-    """What the plans that were seen to end were to earn, and did, in one quote asset."""
+    """What the plans that were seen to end were to earn, and did, in one quote asset.
+
+    Of ``directional`` further ones nothing was expected: what such a plan "is to bring" is the cash
+    of its one leg, and what it earns comes with the position.
+    """
 
     count: int = 0
+    directional: int = 0
     expected: Decimal = Decimal(0)
     realized: Decimal = Decimal(0)
     certainty: Certainty = Certainty.KNOWN
@@ -98,6 +103,9 @@ class Plans:
             if each.plan is None or each.done is None:
                 continue
             total = found.setdefault(each.plan.quote, Earned())
+            if each.plan.is_directional:
+                total.directional += 1
+                continue
             total.count += 1
             total.expected += each.plan.net_expected
             total.realized += each.done.realized
@@ -149,6 +157,7 @@ def _row_of(kept: _Plan) -> dict[str, Any]:
         "quote": told.quote if told is not None else None,
         "policy": plan.policy if plan is not None else None,
         "intent": plan.intent if plan is not None else None,
+        "is_directional": plan is not None and plan.is_directional,
         "opportunity_id": plan.opportunity_id if plan is not None else None,
         "legs": _legs(plan),
         "net_expected": amount(plan.net_expected if plan is not None else None),

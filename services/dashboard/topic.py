@@ -7,7 +7,7 @@ unless a frame was too small for all: then which rows it was sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -124,7 +124,11 @@ class Topic:
             self.number += 1
             self._left_out, self._left_out_number = left_out, self.number
 
-    def patch(self, reader: Reader, only: Collection[str] | None, room: int) -> Patch:
+    def is_lost(self, reader: Reader) -> bool:
+        """Tell whether a reader gets all anew: it has nothing, or is too far behind."""
+        return reader.is_new or reader.told < self._forgotten
+
+    def patch(self, reader: Reader, only: Container[str] | None, room: int) -> Patch:
         """Return what a reader lacks, as far as there is room, and note that it has it.
 
         What it has lacked for longest comes first, so however often rows change none is left out
@@ -135,7 +139,7 @@ class Topic:
             only: The ids of the rows that it wants; ``None``: all.
             room: Bytes.
         """
-        if not reader.is_new and reader.told < self._forgotten:
+        if not reader.is_new and self.is_lost(reader):
             reader.since, reader.is_new = 0, True
             reader.sent.clear()
         if not reader.is_new and reader.since >= self.number:
@@ -174,12 +178,12 @@ class Topic:
         reader.told, reader.is_new = self.number, False
         return Patch(b"{%b}" % b",".join(parts) if is_something else b"", is_cut)
 
-    def _gone_since(self, number: int, only: Collection[str] | None) -> list[str]:
+    def _gone_since(self, number: int, only: Container[str] | None) -> list[str]:
         return [
             key for key, at in self._gone.items() if number < at and (only is None or key in only)
         ]
 
-    def _lacking(self, reader: Reader, only: Collection[str] | None) -> list[tuple[str, _Row]]:
+    def _lacking(self, reader: Reader, only: Container[str] | None) -> list[tuple[str, _Row]]:
         """Return the rows that a reader lacks, the one that it was sent longest ago first."""
         lacking = []
         for key, row in reversed(self._rows.items()):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
 
 from services.dashboard.channel import (
     ACK_WITHIN_NS,
+    BYTES_PER_S_IN_VIEW_MAX,
     FRAME_BYTES_MAX,
     FRAME_EVERY_NS,
     IDLE_NS,
@@ -46,7 +48,7 @@ class Tab:
             return None
         assert len(frame) <= FRAME_BYTES_MAX
         told: dict[str, Any] = json.loads(frame)
-        for name, patch in told["topics"].items():
+        for name, patch in (*told["topics"].items(), *told.get("more", {}).items()):
             if patch["is_snapshot"]:
                 self.shown[name] = {}
             self.shown[name] |= patch.get("rows", patch.get("cells"))
@@ -246,3 +248,47 @@ def test_a_snapshot_is_a_frame() -> None:
     assert len(told["topics"]["books"]["rows"]) == len(books), "who polls sees every row"
     with pytest.raises(RequestError, match="no topic"):
         snapshot({"books": books}, ["\udcff"], S)
+
+
+def test_rows_in_view_come_at_once_and_all_others_in_turn() -> None:
+    topic, fill = Topic("t", 1_000), "x" * 250
+    rows = {f"row {n}": {"n": 0, "fill": fill} for n in range(500)}
+    topic.replace(rows)
+    tab = Tab({"t": topic})
+    rng, view = random.Random(7), [f"row {n}" for n in range(60)]
+    tab.ask(type="sub", topics=["t"], view={"t": view})
+    for _ in range(20):
+        tab.later()
+    assert tab.shown["t"] == rows, "all come first"
+    sent = 0
+    started_ns = tab.now_ns
+    for turn in range(1, 400):
+        for key in list(rows):
+            rows[key] = {"n": turn, "fill": fill}
+        if turn % 50 == 0:  # somebody scrolls
+            first = rng.randrange(440)
+            view = [f"row {n}" for n in range(first, first + 60)]
+            tab.ask(type="sub", topics=["t"], view={"t": view})
+            del rows[view[7]]
+        topic.replace(rows)
+        frame = tab.later(FRAME_EVERY_NS)
+        sent += len(json.dumps(frame, separators=(",", ":"))) if frame else 0
+        assert all(tab.shown["t"][key]["n"] >= turn - 4 for key in view if key in rows) or (
+            turn % 50 < 4
+        )
+    assert sent / ((tab.now_ns - started_ns) / S) <= BYTES_PER_S_IN_VIEW_MAX
+    assert min(row["n"] for row in tab.shown["t"].values()) > 150, "the others come in turn"
+    for _ in range(200):
+        tab.later()
+    assert tab.shown["t"] == rows, "what changed last of a row that left the view comes as well"
+
+
+def test_who_is_far_behind_gets_all_rows_anew_not_only_those_in_view() -> None:
+    topic = Topic("t", 1_000)
+    topic.replace({str(n): {"n": n} for n in range(GONE_MAX + 20)})
+    tab = Tab({"t": topic})
+    tab.ask(type="sub", topics=["t"], view={"t": ["5", "1"]})
+    tab.later()
+    topic.replace({str(n): {"n": -n} for n in range(10)})
+    tab.later()
+    assert tab.shown["t"] == {str(n): {"n": -n} for n in range(10)}

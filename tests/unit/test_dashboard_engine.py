@@ -39,6 +39,7 @@ from shared.messages.execution import (
     TradingStateChanged,
 )
 from shared.messages.market import DepthView, Funding, InstrumentInfo, VenueStatus
+from shared.messages.rounds import Intent
 from shared.messages.rules import InstrumentRules
 from shared.services import SERVICES
 from tests.contract.examples import example
@@ -529,3 +530,28 @@ def test_the_engine_is_made_of_a_configuration() -> None:
     assert ENGINE.checkpoints == ()
     made = engine()
     assert made.checkpoints() == {} == made.gauges()
+
+
+def test_a_plan_of_one_leg_that_changes_a_position_expects_nothing() -> None:
+    made, plan, done = engine(), example(ApprovedPlan), example(PlanDone)
+    for name, intent, legs in (
+        ("at once", Intent.INSTANT, plan.legs[:1] * 2),
+        ("opens", Intent.OPEN, plan.legs[:1]),
+        ("closes", Intent.CLOSE, plan.legs[:1]),
+    ):
+        net = Decimal("-1000.5") if intent is Intent.OPEN else Decimal("1.5")
+        told(
+            made,
+            replace(plan, plan_id=name, intent=intent, legs=legs, net_expected=net, quote="USDT"),
+            replace(done, plan_id=name, realized=Decimal(1), certainty=Certainty.KNOWN),
+        )
+    told(made, report())
+    plans = shown(made, "pnl")["total|USDT"]["plans"]
+    assert (plans["count"], plans["directional"]) == (1, 2)
+    assert (plans["expected"], plans["realized"]["value"]) == ("1.5", "1")
+    rows = shown(made, "plans")
+    assert [rows[name]["is_directional"] for name in ("at once", "opens", "closes")] == [
+        False,
+        True,
+        True,
+    ]

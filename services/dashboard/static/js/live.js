@@ -18,6 +18,7 @@ export class Live {
     this.signedOut = signedOut; // () => void: the session is over
     this.topics = [];
     this.rows = {}; // topic -> the ids of the rows wanted of it; all where none are named
+    this.view = {}; // topic -> the ids of the rows that are in view: the others come slowly
     this.failures = 0;
     this.socket = null;
     this.timers = { retry: 0, poll: 0 };
@@ -42,14 +43,16 @@ export class Live {
     this.#drop();
   }
 
-  /** Ask for these topics from now on, and of some only for these rows. */
-  subscribe(topics, rows = {}) {
-    if (JSON.stringify([topics, rows]) === JSON.stringify([this.topics, this.rows])) return;
+  /** Ask for these topics from now on, of some only for these rows, and of some for these at once. */
+  subscribe(topics, rows = {}, view = {}) {
+    const isSame = JSON.stringify([topics, rows]) === JSON.stringify([this.topics, this.rows]);
+    if (isSame && JSON.stringify(view) === JSON.stringify(this.view)) return;
     this.topics = topics;
     this.rows = rows;
+    this.view = view;
     this.store.keepOnly(topics);
     this.#ask();
-    if (this.timers.poll) this.#pollNow();
+    if (this.timers.poll && !isSame) this.#pollNow();
   }
 
   /** Say that the newest frame is on the screen. */
@@ -175,7 +178,7 @@ export class Live {
   };
 
   #ask() {
-    this.#send({ type: "sub", topics: this.topics, rows: this.rows });
+    this.#send({ type: "sub", topics: this.topics, rows: this.rows, view: this.view });
   }
 
   #send(message) {

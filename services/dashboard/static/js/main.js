@@ -136,8 +136,8 @@ class Application {
 
   subscribe() {
     const page = this.page();
-    const { topics, rows } = wanted(page, this.store.offered, this.uiOf(page));
-    this.live.subscribe(topics.length ? topics : ["overview"], rows);
+    const { topics, rows, view } = wanted(page, this.store, this.uiOf(page));
+    this.live.subscribe(topics.length ? topics : ["overview"], rows, view);
   }
 
   uiOf(page) {

@@ -1,6 +1,6 @@
 // Parts that all pages are made of: figures, marks, panels, tables.
 import { DASH, age, amount, direction, money } from "./format.js";
-import { html, Component } from "./html.js";
+import { html, Component, createRef } from "./html.js";
 
 const ARROWS = { up: "▲", down: "▼", flat: "", "": "" };
 const MARKS = { estimated: "estimated", unknown: "not known" };
@@ -95,6 +95,26 @@ function arrange(rows, columns, filter, sorted) {
   return shown;
 }
 
+const LOOK_MS = 200;
+const BEYOND_PX = 150; // beyond the screen: what comes into view next
+
+/** The ids of the rows of a table's body that are on the screen, in the order of their names. */
+function rowsInView(body) {
+  const rows = body?.rows ?? [];
+  const find = (isPast) => {
+    let [low, high] = [0, rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (isPast(rows[middle].getBoundingClientRect())) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  };
+  const first = find((box) => box.bottom > -BEYOND_PX);
+  const end = find((box) => box.top > innerHeight + BEYOND_PX);
+  return [...rows].slice(first, end).map((row) => row.dataset.id).filter(Boolean).sort();
+}
+
 /**
  * A table that sorts and filters; on a narrow screen each row becomes a card of labelled figures.
  *
@@ -102,9 +122,39 @@ function arrange(rows, columns, filter, sorted) {
  * minor is left to the details.
  * isAged(row): whether its figures are too old to be shown as true.
  * expand(row): what a press on a row shows beneath it.
+ * onView(ids): the rows that are on the screen now, when they have changed.
  */
 export class Table extends Component {
   state = { most: isNarrow() ? SHOWN_NARROW_MAX : SHOWN_MAX };
+  body = createRef();
+
+  componentDidMount() {
+    if (!this.props.onView) return;
+    addEventListener("scroll", this.look, { passive: true });
+    addEventListener("resize", this.look);
+    this.look();
+  }
+
+  componentDidUpdate() {
+    if (this.props.onView) this.look();
+  }
+
+  componentWillUnmount() {
+    clearTimeout(this.looking);
+    removeEventListener("scroll", this.look);
+    removeEventListener("resize", this.look);
+  }
+
+  /** Tell soon which rows are on the screen: at most so often, however fast somebody scrolls. */
+  look = () => {
+    this.looking ??= setTimeout(() => {
+      this.looking = null;
+      const ids = rowsInView(this.body.current);
+      if (ids.join("\n") === this.inView) return;
+      this.inView = ids.join("\n");
+      this.props.onView(ids);
+    }, LOOK_MS);
+  };
 
   sortBy(key) {
     const had = sorts.get(this.props.name);
@@ -135,7 +185,7 @@ export class Table extends Component {
         class=${column.isNumber ? "right" : ""} aria-sort=${ariaSort(column.key)}>
         <button class="sort" onClick=${() => this.sortBy(column.key)}>${column.name}${
           sorted?.column === column.key ? html`<span aria-hidden="true">${sorted.isUp ? " ↑" : " ↓"}</span>` : null}</button></th>`)}</tr></thead>
-      <tbody role="rowgroup">${shown.slice(0, most).map((row) => html`<tr role="row" key=${row.id} class=${`${expand ? "opens" : ""} ${isAged?.(row) ? "aged" : ""}`}
+      <tbody role="rowgroup" ref=${this.body}>${shown.slice(0, most).map((row) => html`<tr role="row" key=${row.id} data-id=${row.id} class=${`${expand ? "opens" : ""} ${isAged?.(row) ? "aged" : ""}`}
         onClick=${expand ? () => this.pick(row.id) : undefined}>${columns.map((column, index) => html`<td
         role="cell" data-name=${column.name} class=${`${column.isNumber ? "right" : ""} ${column.isWide ? "wide" : ""} ${column.isMinor ? "minor" : ""}`}>${
           expand && !index ? html`<button class="opener" aria-expanded=${String(picked === row.id)} aria-label="Details">${picked === row.id ? "▾" : "▸"}</button>` : null

@@ -28,7 +28,9 @@ export class Store {
   frame(message) {
     this.heardMs = monotonicMs();
     this.serverMs = message.now_ms;
-    for (const [name, change] of Object.entries(message.topics ?? {})) this.#merge(name, change);
+    for (const changes of [message.topics, message.more]) {
+      for (const [name, change] of Object.entries(changes ?? {})) this.#merge(name, change);
+    }
   }
 
   #merge(name, change) {

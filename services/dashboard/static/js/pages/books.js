@@ -22,11 +22,12 @@ export function Books(view) {
     { key: "spread_bps", name: "Spread, bps", isNumber: true, show: (row) => bps(row.spread_bps, false) },
     { key: "changed_ms", name: "Changed", isNumber: true, show: (row) => `${view.ago(row.changed_ms)} ago` },
   ];
-  const live = rows.filter((row) => !isAged(row)).length;
-  return html`<${Panel} wide note=${`${live} of ${rows.length} live; only a LIVE book prices anything`}>
+  const { venues } = view.store.cells("overview");
+  const sum = (key) => (venues ?? []).reduce((total, venue) => total + (venue[key] ?? 0), 0);
+  return html`<${Panel} wide note=${`${venues ? `${sum("books_live")} of ${sum("books")} live; ` : ""}only a LIVE book prices anything`}>
     <${Table} name="books" caption="Order books: best prices, trust state and age" columns=${columns} rows=${rows}
       filter=${view.filter} first=${{ column: "instrument", isUp: true }} leftOut=${view.store.leftOut("books")}
-      isAged=${isAged} picked=${view.ui.book} onPick=${(id) => view.set({ book: id })}
+      isAged=${isAged} onView=${(ids) => view.set({ inView: ids })} picked=${view.ui.book} onPick=${(id) => view.set({ book: id })}
       expand=${(row) => html`<${Depth} view=${view} id=${row.id} />`}
       empty=${html`<${Empty} title="No book yet">The ingestor has not delivered one. See health: is a feed down?<//>`} /><//>`;
 }

@@ -24,12 +24,18 @@ export function PositionsAndPnl(view) {
 function Total({ view, row }) {
   const card = (name, figure, note, signed = true) => html`<${Card} name=${name} note=${note}>${view.aged("pnl", row.as_of_ms, html`<${Money} figure=${figure} signed=${signed} />`)}<//>`;
   const { plans } = row;
-  return html`<${Panel} wide title=${`Result in ${row.quote}`} note=${plans ? html`${amount(plans.count)} plans ended: expected ${amount(plans.expected, { most: 4, sign: true })}, realized <${Money} figure=${plans.realized} signed most=${4} />` : ""}>
+  return html`<${Panel} wide title=${`Result in ${row.quote}`} note=${plans ? html`<${Ended} plans=${plans} />` : ""}>
     <div class="cards flat">
       ${card("Since the ledger began", row.equity)}${card("Today", row.today)}${card("Realized", row.realized, "of what is closed")}
       ${card("Unrealized", row.unrealized, "if closed into the books now")}${card("Drawdown", row.drawdown, "below the highest result", false)}
     </div>
     ${row.waterfall?.length ? html`<h3>Where the realized result comes from</h3><${Waterfall} steps=${row.waterfall} quote=${row.quote} />` : null}<//>`;
+}
+
+/** What plans were to earn and did; those that open or close a position of one leg expect nothing themselves. */
+function Ended({ plans }) {
+  return html`${amount(plans.count)} plans ended: expected ${amount(plans.expected, { most: 4, sign: true })}, realized <${Money} figure=${plans.realized} signed most=${4} />${
+    plans.directional ? `; ${amount(plans.directional)} more changed a position, whose result comes with its price` : ""}`;
 }
 
 /** Steps that add up, each from where the one before ended; a step that is not known has no bar. */

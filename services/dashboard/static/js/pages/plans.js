@@ -21,7 +21,8 @@ export function Plans(view) {
     { key: "legs", name: "Legs", isWide: true, sort: (row) => (row.legs ?? []).length, show: (row) => (row.legs ?? []).map((leg) => `${String(leg.side).toLowerCase()} ${leg.venue}`).join(", ") || DASH },
     { key: "outcome", name: "Outcome", show: (row) => html`<${Outcome} row=${row} />` },
     { key: "ended_ms", name: "Took", isNumber: true, sort: tookMs, show: (row) => span(tookMs(row)) },
-    { key: "net_expected", name: "Expected", isMinor: true, isNumber: true, show: (row) => html`<${Signed} value=${row.net_expected} most=${4} />` },
+    { key: "net_expected", name: "Expected", isMinor: true, isNumber: true, sort: (row) => (row.is_directional ? null : row.net_expected), show: (row) => (row.is_directional
+      ? html`<span class="note" title="It opens or closes a position; what that earns comes with its price">no profit yet</span>` : html`<${Signed} value=${row.net_expected} most=${4} />`) },
     { key: "realized", name: "Realized", isNumber: true, sort: (row) => row.realized?.value, show: (row) => html`<${Money} figure=${row.realized} signed most=${4} />` },
   ];
   return html`<${Panel} wide note="the newest first; press one for its timeline">
@@ -34,7 +35,9 @@ const tookMs = (row) => (row.ended_ms ? row.ended_ms - row.ts_ms : null);
 
 /** Everything that happened to a plan, in order of time. */
 function eventsOf(row) {
-  const events = [{ ms: row.ts_ms, what: "approved by risk", detail: row.net_expected ? `expects ${amount(row.net_expected, { most: 6, sign: true })} ${row.quote}` : "" }];
+  const net = amount(row.net_expected, { most: 6, sign: true });
+  const expected = row.is_directional ? `${net} ${row.quote} for its one leg` : `expects ${net} ${row.quote}`;
+  const events = [{ ms: row.ts_ms, what: "approved by risk", detail: row.net_expected ? expected : "" }];
   for (const order of row.orders ?? []) {
     const filled = order.filled_qty ? `, filled ${amount(order.filled_qty)} of ${amount(order.qty)}` : "";
     events.push({
@@ -57,7 +60,7 @@ function Timeline({ row }) {
       <span class="num when">+${span(event.ms - row.ts_ms)}</span><strong>${event.what}</strong> <span class="note">${event.detail}</span></li>`)}
       ${row.ended_ms ? null : html`<li><span class="num when">now</span><strong>in flight</strong></li>`}</ol>
     <dl class="facts">
-      <dt>Expected</dt><dd><${Signed} value=${row.net_expected} most=${6} unit=${row.quote} /></dd>
+      <dt>${row.is_directional ? "Cash of its leg" : "Expected"}</dt><dd><${Signed} value=${row.net_expected} most=${6} unit=${row.quote} /></dd>
       <dt>Realized</dt><dd><${Money} figure=${row.realized} signed most=${6} unit=${row.quote} />${money(row.realized)[1] === "estimated" ? " (a fee is not told yet, or was paid in another asset)" : ""}</dd>
       <dt>Fees</dt><dd><${Money} figure=${row.fees} most=${6} unit=${row.quote} /></dd>
       <dt>May lose at most</dt><dd class="num">${amount(row.loss_cap, { most: 4 })} <span class="unit">${row.quote}</span></dd>
