@@ -37,6 +37,7 @@ class Observer:
         self.ts_started_ns = self._clock.now_ns()
         self._process = str(own_id(instance))  # two files are read for it
         self._advanced_ns: int | None = None
+        self._read_notes: Callable[[], Mapping[str, str]] = dict
         self._readings: dict[str, Callable[[], Mapping[str, float]]] = {}
 
     def count(self, name: str, n: int = 1) -> None:
@@ -50,6 +51,10 @@ class Observer:
     def read_gauges(self, what: str, read: Callable[[], Mapping[str, float]]) -> None:
         """Read further gauges anew for each heartbeat, in place of an older ``what``."""
         self._readings[what] = read
+
+    def read_notes(self, read: Callable[[], Mapping[str, str]]) -> None:
+        """Read further notes anew for each heartbeat, beside those of the service."""
+        self._read_notes = read
 
     def latency(self, name: str) -> Histogram:
         """Return the histogram of a measure (nanoseconds), made on first use."""
@@ -98,7 +103,7 @@ class Observer:
             latency={name: dict(h.buckets) for name, h in self.latencies.items()},
             inputs=dict(self.inputs),
             process=self._process,
-            notes=dict(self.notes),
+            notes={**self.notes, **self._read_notes()},
         )
 
     def _all_gauges(self) -> dict[str, float]:

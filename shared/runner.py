@@ -19,6 +19,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn, Protocol
 
 import uvloop
@@ -28,7 +29,7 @@ from shared.bus.port import Bus
 from shared.bus.redis_streams import RedisBus
 from shared.bus.tuning import TUNING
 from shared.cancel import cancel_and_wait
-from shared.clock import Clock, SystemClock
+from shared.clock import STEADY, Clock, SystemClock
 from shared.config import instance_name, load_config
 from shared.config_sections import Config
 from shared.errors import BusUnavailable, CodecError, ConfigError
@@ -38,6 +39,7 @@ from shared.lease import LeaseLost
 from shared.ledger import LossDetector, lost_marks
 from shared.logs import set_up_logs
 from shared.observe import Observer
+from shared.own_clock import clock_gauges, clock_notes
 from shared.own_usage import own_usage
 from shared.processors import keep_to
 from shared.service_manager import ServiceManager
@@ -100,6 +102,8 @@ def run_service(service: str, open_app: OpenApp, *, drain_timeout_s: float) -> N
             keep_to(processors, f"process.processors.{service}")
         observer = Observer(service, instance)
         observer.read_gauges("own usage", own_usage)
+        observer.read_gauges("clock", partial(clock_gauges, STEADY))
+        observer.read_notes(partial(clock_notes, STEADY))
         calm_garbage_collector()
         code = uvloop.run(_supervise(config, observer, open_app, drain_timeout_s))
     except ConfigError as error:
@@ -235,9 +239,12 @@ async def _beat(config: Config, observer: Observer) -> None:
     loss_detector = LossDetector()
     loop = asyncio.get_running_loop()
     pid = os.getpid()
-    due_s = loop.time()
+    due_s, is_ahead = loop.time(), False
     try:
         while True:
+            if is_ahead != bool(notes := clock_notes(STEADY)):
+                is_ahead = bool(notes)
+                log.error("clock_set_back", extra={"reason": "; ".join(notes.values()) or "over"})
             # On the second, so that a heartbeat never waits for a busy loop to be idle.
             due_s = max(due_s + HEARTBEAT_S, loop.time())
             with contextlib.suppress(BusUnavailable):

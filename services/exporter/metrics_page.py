@@ -27,6 +27,7 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
         h.PROCESS_RESIDENT,
         h.PROCESS_FILES,
         h.PROCESS_FILES_MAX,
+        h.PROCESS_CLOCK_AHEAD,
     ),
     "Market data": (
         m.FEED_FRAMES,

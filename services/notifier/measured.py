@@ -255,6 +255,12 @@ def _host_clock(history: History) -> Verdicts:
     return {}
 
 
+def _clock_set_back(history: History) -> Verdicts:
+    ahead = history.newest(h.PROCESS_CLOCK_AHEAD)
+    text = "by {:.1f} s, of which they are still ahead; told above {:g} s"
+    return _above({(): max(ahead.values())}, host.CLOCK_AHEAD_MAX_S, text) if ahead else {}
+
+
 RULES: Final[Mapping[str, Callable[[History], Verdicts]]] = {
     "ArbFlapping": _flapping,
     "ArbSeriesOverflow": _overflow,
@@ -281,6 +287,7 @@ RULES: Final[Mapping[str, Callable[[History], Verdicts]]] = {
     "ArbHostNetwork": _network,
     "ArbHostOpenFiles": _open_files,
     "ArbHostClock": _host_clock,
+    "ArbClockSetBack": _clock_set_back,
 }
 """Each rule's condition, by what it is about."""
 

@@ -23,6 +23,7 @@ NETWORK_WINDOW: Final = "10m"
 NETWORK_ERRORS_MAX: Final = 10
 OPEN_FILES_MAX: Final = 0.8
 HOST_CLOCK_OFFSET_MAX_S: Final = 0.25
+CLOCK_AHEAD_MAX_S: Final = 0.25
 
 
 def _cpu(busy: int, idle: int, steal: int = 0) -> Series:
@@ -161,5 +162,18 @@ HOST: Final = (
         fires={"arb_host_clock_synchronized": "0x80"},
         quiet={"arb_host_clock_synchronized": "1x80", "arb_host_clock_offset_seconds": "0.1x80"},
         at="15m",
+    ),
+    AlertRule(
+        name="ArbClockSetBack",
+        severity=_WARNING,
+        expression=f"max(arb_process_clock_ahead_seconds) > {CLOCK_AHEAD_MAX_S}",
+        summary="The machine's clock was set back; processes go on with the time they had",
+        first="arb status",
+        causes="Somebody set it, or NTP corrected one that was ahead by seconds.",
+        remedy="Wait: they are a tenth slower until it has caught up, 10 s for each second. "
+        "Restart none of them alone, it would have another time; all if it was set far back.",
+        halt="Before you restart them all.",
+        fires={'arb_process_clock_ahead_seconds{service="risk",proc="risk-0"}': "3x60"},
+        quiet={'arb_process_clock_ahead_seconds{service="risk",proc="risk-0"}': "0.2x60"},
     ),
 )

@@ -35,6 +35,13 @@ PROCESS_FILES_MAX = Metric(
     source=Source.BEAT,
     text="File descriptors that it may have open",
 )
+PROCESS_CLOCK_AHEAD = Metric(
+    name="arb_process_clock_ahead_seconds",
+    kind=_G,
+    labels=_PROC,
+    source=Source.BEAT,
+    text="How far the process's time is ahead of its machine's clock, which was set back; else 0",
+)
 
 HOST_CPU = Metric(
     name="arb_host_cpu_seconds_total",

@@ -8,6 +8,7 @@ from typing import Final
 
 from shared.measure_names import (
     BUDGET_GAUGE,
+    CLOCK_AHEAD,
     CPU,
     NOTIFY_OK_GAUGE,
     NOTIFY_WAITING_GAUGE,
@@ -60,6 +61,7 @@ GAUGE_OF: Final[dict[str, Metric]] = {
     RESIDENT: h.PROCESS_RESIDENT,
     OPEN_FILES: h.PROCESS_FILES,
     OPEN_FILES_MAX: h.PROCESS_FILES_MAX,
+    CLOCK_AHEAD: h.PROCESS_CLOCK_AHEAD,
 }
 """Gauges of heartbeats that are exposed; one may be a counter to Prometheus."""
 _REQUEST, _DURATION, _BUDGET = (
