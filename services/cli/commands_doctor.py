@@ -10,13 +10,23 @@ import typer
 from services.cli.commands_look import AsJson, RedisUrl
 from services.cli.commands_operate import ConfigPath
 from services.cli.doctor.check import Check, Level
+from services.cli.doctor.fee_checks import check_fees
 from services.cli.doctor.key_checks import check_keys
 from services.cli.doctor.machine_checks import check_clocks, check_machine, check_set_up
-from services.cli.doctor.reading import read_keys, read_machine, read_redis, read_set_up
+from services.cli.doctor.network_checks import check_network
+from services.cli.doctor.network_reading import read_network
+from services.cli.doctor.reading import (
+    BusFacts,
+    read_keys,
+    read_machine,
+    read_redis,
+    read_set_up,
+)
 from services.cli.doctor.redis_checks import RedisFacts, check_redis
 from services.cli.output import emit_json
 from services.cli.settings import target
 from services.cli.why_text import paragraph
+from shared.bus.address import Endpoint
 from shared.clock import SystemClock
 from shared.config_limits import RiskConfig
 from shared.errors import ConfigError
@@ -32,24 +42,33 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(config: ConfigPath = None, redis: RedisUrl = None, as_json: AsJson = False) -> None:
-    """Check the set-up: configuration, files, Redis, clocks, machine; exit 1 where one failed."""
+    """Check the set-up: configuration, files, keys, Redis, network, clocks, fees, machine.
+
+    Exit 1 where one failed.
+    """
     environ = dict(os.environ)
     set_up, loaded = read_set_up(config, environ)
     checks = list(check_set_up(set_up))
     if loaded is not None:
         told = asyncio.run(read_keys(loaded, environ))
         checks += check_keys(told, SystemClock.now_ns() // 1_000_000)
-    late_ms: dict[str, float] = {}
+    on_bus, endpoint = BusFacts({}, {}), None
     try:
         asked = target(redis)
         if loaded is not None and redis is None:  # --config may name another than target() reads
             asked = Target(loaded.bus, f"{set_up.path}: bus.url (or ARB_REDIS_URL)")
-        facts, late_ms = asyncio.run(read_redis(asked))
+        endpoint = Endpoint(asked.bus, asked.setting)
+        facts, on_bus = asyncio.run(read_redis(asked))
     except ConfigError as error:
         facts = RedisFacts(where="", away=str(error))
     checks += check_redis(facts, set_up.mode)
     risk = loaded.risk if loaded is not None else RiskConfig()
-    checks += check_clocks(late_ms, risk.clock_skew_ms_max)
+    checks += check_clocks(on_bus.late_ms, risk.clock_skew_ms_max)
+    if loaded is not None:
+        traded = [name for name, venue in loaded.venues.items() if venue.trade]
+        checks += check_fees(on_bus.fees, traded, set_up.mode)
+        reached = read_network(loaded, endpoint)
+        checks += check_network(reached, set_up.mode, SystemClock.now_ns() / 1e9)
     checks += check_machine(read_machine(loaded), has_redis=facts.is_here and not facts.away)
     counts = {level: sum(each.level is level for each in checks) for level in Level}
     if as_json:

@@ -36,6 +36,8 @@ def lines_of(answer: dict[str, Any]) -> list[str]:
 def paragraph(label: str, text: str) -> list[str]:
     """Return a label and beside it a text, in as many lines as it takes."""
     lines = textwrap.wrap(text, WIDTH - LABEL) or [""]
+    if len(label) >= LABEL:  # it stands above
+        return [label, *(f"{'':<{LABEL}}{line}".rstrip() for line in lines)]
     return [f"{label if not n else '':<{LABEL}}{line}".rstrip() for n, line in enumerate(lines)]
 
 

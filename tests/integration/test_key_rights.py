@@ -84,6 +84,13 @@ async def test_the_doctor_asks_every_venue_that_is_traded(simulated: Any) -> Non
     assert told["binance"] == KeyRights(False, False, 0)
     assert told["gateio"] == UNTOLD
     assert str(told["kraken"]).startswith("kraken: ")
+    assert "sentinel at binance" not in told, "it has no keys of its own"
+    environ["ARB_SENTINEL_BINANCE_API_KEY"] = environ["ARB_BINANCE_API_KEY"]
+    assert "ARB_SENTINEL_BINANCE_API_SECRET" in str(
+        (await read_keys(config, environ))["sentinel at binance"]
+    )
+    environ["ARB_SENTINEL_BINANCE_API_SECRET"] = environ["ARB_BINANCE_API_SECRET"]
+    assert (await read_keys(config, environ))["sentinel at binance"] == told["binance"]
     environ["ARB_BINANCE_API_KEY"] = "of-somebody-else"
     del environ["ARB_GATEIO_API_KEY"]
     told = await read_keys(config, environ)

@@ -8,9 +8,10 @@ import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.cli import settings
+from services.cli.doctor.fee_checks import FeesPaid, fees_paid
 from services.cli.doctor.machine_checks import Machine, SetUp
 from services.cli.doctor.redis_checks import RedisFacts
 from services.cli.look import newest_views
@@ -21,13 +22,23 @@ from shared.config import DEFAULT_CONFIG
 from shared.config_sections import Config
 from shared.errors import BusUnavailable, ConfigError, VenueError
 from shared.messages.market import DepthView
-from shared.streams import ALL, MD_DEPTH, Delivery
+from shared.streams import ALL, EXEC_EVENT, MD_DEPTH, MD_INSTRUMENT, Delivery
 from shared.venues.key_rights import KeyRights
 from shared.watch.link import Link, Target, open_link
 
 HOMES = ("127.0.0.1", "localhost", "[::1]", "::1")
 _MS = 1e6
 ANSWER_S = 10
+SENTINEL = "sentinel"
+"""Who may have keys of its own."""
+FILLS_BACK, RULES_BACK = 500, 2_000
+
+
+class BusFacts(NamedTuple):
+    """What is on the bus: how late messages of each venue came at least, ms; what fills paid."""
+
+    late_ms: dict[str, float]
+    fees: dict[str, FeesPaid]
 
 
 def read_set_up(path: str | None, environ: Mapping[str, str]) -> tuple[SetUp, Config | None]:
@@ -64,24 +75,35 @@ def _mode_of(path: str) -> int | None:
 
 
 async def read_keys(config: Config, environ: Mapping[str, str]) -> dict[str, KeyRights | str]:
-    """Ask every venue that is traded, and whose key is set, what the key may do.
+    """Ask every venue that is traded what each key set for it may do: its own, the sentinel's.
 
     Returns:
-        Venue -> what it tells, or why it could not be asked; nothing on paper.
+        Whose key -> what the venue tells, or why it could not be asked; nothing on paper.
     """
     if config.executor.mode == "paper":
         return {}
-    names = [name for name, venue in config.venues.items() if venue.trade]
-    told = await asyncio.gather(*(_key_of(name, config, environ) for name in names))
-    return {name: each for name, each in zip(names, told, strict=True) if each is not None}
+    asked = {}
+    for name, venue in config.venues.items():
+        if not venue.trade:
+            continue
+        asked[name] = _key_of(name, config, environ)
+        variable = f"ARB_{SENTINEL.upper()}_{name.upper()}_API_KEY"
+        if environ.get(variable) or environ.get(f"{variable}_FILE"):
+            asked[f"{SENTINEL} at {name}"] = _key_of(name, config, environ, SENTINEL)
+    told = await asyncio.gather(*asked.values())
+    return {name: each for name, each in zip(asked, told, strict=True) if each is not None}
 
 
-async def _key_of(name: str, config: Config, environ: Mapping[str, str]) -> KeyRights | str | None:
+async def _key_of(
+    name: str, config: Config, environ: Mapping[str, str], owner: str = ""
+) -> KeyRights | str | None:
     from shared.accounts.opening import open_account  # loads ccxt
 
     try:
-        gateway = open_account(name, config, SystemClock(), environ)
-    except ConfigError:
+        gateway = open_account(name, config, SystemClock(), environ, owner=owner)
+    except ConfigError as error:
+        if owner:  # nobody else says so
+            return str(error)
         return None  # said where the configuration and the keys are checked
     try:
         async with asyncio.timeout(ANSWER_S):
@@ -94,8 +116,8 @@ async def _key_of(name: str, config: Config, environ: Mapping[str, str]) -> KeyR
         await gateway.close()
 
 
-async def read_redis(target: Target) -> tuple[RedisFacts, dict[str, float]]:
-    """Return what Redis says of itself, and by how much messages of each venue came late, ms."""
+async def read_redis(target: Target) -> tuple[RedisFacts, BusFacts]:
+    """Return what Redis says of itself, and what is on the bus."""
     endpoint = Endpoint(target.bus, target.setting)
     facts = RedisFacts(where=endpoint.where)
     facts.has_password = "password" in endpoint.arguments
@@ -104,10 +126,13 @@ async def read_redis(target: Target) -> tuple[RedisFacts, dict[str, float]]:
     try:
         async with open_link(target) as link:
             await _ask(link, facts)
-            return facts, _lateness(newest_views(await link.recent(MD_DEPTH)))
+            late_ms = _lateness(newest_views(await link.recent(MD_DEPTH)))
+            items = await link.newest(MD_INSTRUMENT, count=RULES_BACK)
+            items += await link.newest(EXEC_EVENT, count=FILLS_BACK)
+            return facts, BusFacts(late_ms, fees_paid(item.message for item in items))
     except BusUnavailable as error:
         facts.away = " ".join(str(error).split())
-        return facts, {}
+        return facts, BusFacts({}, {})
 
 
 async def _ask(link: Link, facts: RedisFacts) -> None:
