@@ -49,7 +49,8 @@ class NotifierConfig(Section, frozen=True, kw_only=True):
     ``system`` stands in every message. ``heartbeat_url`` is pinged while all is well (`arb watch`,
     or a dead man's switch of others) every ``heartbeat_interval_ms``. Net exposure of an asset
     above ``exposure_notional_max`` (dollars) is told once no plan is in flight for
-    ``exposure_for_ms``; a drawdown from ``drawdown_share`` of ``risk.drawdown_max`` on.
+    ``exposure_for_ms``; a drawdown from ``drawdown_share`` of ``risk.drawdown_max`` on. Without
+    ``judges_metrics`` latency, lag, clocks, host and the like are left to Prometheus.
     """
 
     system: str = "arbstream"
@@ -59,6 +60,7 @@ class NotifierConfig(Section, frozen=True, kw_only=True):
     exposure_notional_max: Decimal = Decimal(100)
     exposure_for_ms: PositiveInt = 30_000
     drawdown_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    judges_metrics: bool = True
 
 
 HEARTBEAT_VARIABLE: Final = "ARB_NOTIFY_HEARTBEAT_SECRET"

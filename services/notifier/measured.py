@@ -298,6 +298,7 @@ class Measured:
     def __init__(self, config: Config, now_ns: int) -> None:
         self._fold, self._history = Fold(config, READ_EVERY_NS), History()
         self.sample: Callable[[int], Samples] = self._fold.samples
+        self._is_on = config.notifier.judges_metrics
         self._look_ns = now_ns + EVERY_NS
         self._known: dict[tuple[str, str], tuple[Verdict, int]] = {}
         """Newest verdict by rule and subject, and when it was given."""
@@ -308,10 +309,12 @@ class Measured:
 
     def due(self, now_ns: int) -> list[Action]:
         """Return what is to be read."""
-        return self._fold.due(now_ns)
+        return self._fold.due(now_ns) if self._is_on else []
 
     def look(self, now_ns: int) -> None:
         """Sample and judge anew, if it is time to."""
+        if not self._is_on:
+            return
         if now_ns >= self._look_ns or self._look_ns - now_ns > EVERY_NS:
             self._look_ns = now_ns + EVERY_NS
             self._judge(now_ns)

@@ -143,6 +143,15 @@ def test_what_follows_from_a_service_that_is_down_is_not_told_besides(host: Host
     assert not any("ArbStreamLag" in text for text in host.texts())
 
 
+def test_where_prometheus_judges_metrics_the_notifier_reads_and_tells_none() -> None:
+    host = Host(judges_metrics=False)
+    host.run(MINUTE)
+    assert not host.asked
+    host.hear(StreamsRead({}, {("exec.event", "risk"): 9_000}, {}))
+    host.run(3 * MINUTE)
+    assert not host.texts()
+
+
 def test_the_first_dead_letter_is_critical(host: Host) -> None:
     host.run(MINUTE, lambda: answered(host, lag_ms=0))
     host.run(MINUTE, lambda: answered(host, lag_ms=0, dead=1))

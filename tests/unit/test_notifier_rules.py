@@ -13,6 +13,9 @@ import pytest
 
 from services.notifier.checks import JUDGED
 from services.notifier.measured import RULES
+from shared.alerting.rule import seconds
+from shared.alerting.table import RULE_OF
+from shared.config_notifier import NotifierConfig
 from shared.messages.base import BookState, Certainty
 from shared.messages.execution import ExecutorReady
 from tests.decision_builders import make_beat
@@ -86,6 +89,14 @@ CASES: Final[dict[str, Case]] = {
     "ArbFeedSilent": (feeds(kraken=LIVE, bybit=LIVE), feeds(kraken=STALE, bybit=LIVE)),
     "ArbFeedsSilent": (feeds(kraken=STALE, bybit=LIVE), feeds(kraken=STALE, bybit=STALE)),
 }
+
+
+def test_bounds_that_can_be_configured_are_those_of_the_row_unless_they_are() -> None:
+    section = NotifierConfig()
+    unhedged, drawdown = RULE_OF["ArbUnhedged"], RULE_OF["ArbDrawdown"]
+    assert f"> {section.exposure_notional_max} " in unhedged.expression
+    assert seconds(unhedged.lasts) * 1_000 == section.exposure_for_ms
+    assert drawdown.expression.endswith(f"> {section.drawdown_share}")
 
 
 def test_every_other_rule_has_its_cases() -> None:
