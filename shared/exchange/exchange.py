@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from shared.exchange.accounts import AccountLedger
+from shared.exchange.amending import Amendment, would_take
+from shared.exchange.filters import check_notional, checked_lots, checked_ticks, total
 from shared.exchange.listing import Listing
 from shared.exchange.matching import Match, MatchingBook
 from shared.exchange.matching import Sequence as UpdateIds
@@ -36,7 +38,8 @@ OPEN_ORDERS_MAX = 500
 LEVERAGE = Decimal(20)
 
 OrderListener = Callable[[Order, str, Fill | None], None]
-"""Called with the order, what happened (NEW, TRADE, CANCELED, EXPIRED) and the fill of a TRADE."""
+"""Called with the order, what happened (NEW, AMENDED, TRADE, CANCELED, EXPIRED) and the fill of a
+TRADE."""
 
 
 class Exchange:
@@ -107,15 +110,10 @@ class Exchange:
         limit = order.ticks if request.type is OrderType.LIMIT else None
         if (
             request.tif is TimeInForce.FOK
-            and _sum(book.available(request.side, limit, lots)) < lots
+            and total(book.available(request.side, limit, lots)) < lots
         ):
             lots = 0
-        matches = book.take(request.side, limit, lots)
-        for match in matches:
-            self._execute(order, match, now_ms)
-        if matches:
-            for took in self.took_listeners:
-                took(listing, request.side, matches[-1].price)
+        self._match(order, limit, lots, now_ms)
         if order.remaining_lots:
             keeps = request.type is OrderType.LIMIT and request.terms.rests
             if keeps and fill_share == 1:
@@ -125,6 +123,43 @@ class Exchange:
                 self._close(order, Status.EXPIRED, now_ms, "")
         self._book_changed(listing)
         return order
+
+    def amend(
+        self, order: Order, wanted: Amendment, now_ms: int, *, keeps_place: bool = True
+    ) -> None:
+        """Change an open order; at another price it is matched like a new one.
+
+        It keeps its place in the queue where only its quantity shrinks, if ``keeps_place``.
+
+        Raises:
+            RefusedError: Nothing was done.
+        """
+        for settle in self.before_orders:
+            settle(now_ms)
+        if not order.on_book or wanted.lots <= order.filled_lots:
+            raise RefusedError(Refusal.NOT_OPEN)
+        listing, side, ticks = order.request.listing, order.request.side, wanted.ticks
+        book = self.books[listing.instrument]
+        if would_take(book, order, ticks):
+            raise RefusedError(Refusal.WOULD_TAKE)
+        others = self.log.reduce_only.closing(listing, besides=order)
+        self._settlement.relock(order, ticks, wanted.lots, others)
+        stays = keeps_place and ticks == order.ticks and wanted.lots <= order.lots
+        if not stays:
+            book.remove(side, order.ticks, order.id)
+        if wanted.client_id:
+            self.log.rename(order, wanted.client_id)
+        wanted.apply_to(order, now_ms)
+        self._notify(order, "AMENDED", None)
+        if stays:
+            book.shrink(side, ticks, order.id, order.remaining_lots)
+        else:
+            order.on_book = False
+            self._match(order, ticks, order.remaining_lots, now_ms)
+            if order.is_open:
+                book.rest(side, ticks, order.id, order.remaining_lots)
+                order.on_book = True
+        self._book_changed(listing)
 
     def cancel(self, order: Order, now_ms: int, reason: str = "") -> None:
         """Cancel an open order."""
@@ -161,28 +196,25 @@ class Exchange:
 
     def _accept(self, request: IncomingOrder, now_ms: int) -> Order:
         listing = request.listing
-        ticks = self._checked_price(request)
-        lots = listing.lots(request.qty)
-        if lots is None or lots <= 0 or request.qty < listing.qty_min:
-            raise RefusedError(Refusal.LOT_SIZE)
-        if listing.qty_max is not None and request.qty > listing.qty_max:
-            raise RefusedError(Refusal.LOT_SIZE)
+        is_market = request.type is OrderType.MARKET
+        ticks = 0 if is_market else checked_ticks(listing, request.terms.price_limit)
+        lots = checked_lots(listing, request.qty)
         namesake = self.log.find(None, request.client_id)
         if namesake is not None and namesake.id in self.open_orders:
             raise RefusedError(Refusal.DUPLICATE_ID)
         if len(self.open_orders) >= OPEN_ORDERS_MAX:
             raise RefusedError(Refusal.TOO_MANY_OPEN)
         book = self.books[listing.instrument]
-        limit = ticks if request.type is OrderType.LIMIT else None
+        limit = None if is_market else ticks
         reachable = book.available(request.side, limit, lots)
         if (request.post_only or request.tif is TimeInForce.PO) and reachable:
             raise RefusedError(Refusal.WOULD_TAKE)
         if limit is None and not reachable:
             raise RefusedError(Refusal.NO_LIQUIDITY)
         price = listing.price(limit if limit is not None else reachable[0][0])
-        if listing.notional(request.qty, price) < listing.notional_min and not request.reduce_only:
-            raise RefusedError(Refusal.NOTIONAL)
-        if self.refuses_fok and request.tif is TimeInForce.FOK and _sum(reachable) < lots:
+        if not request.reduce_only:
+            check_notional(listing, request.qty, price)
+        if self.refuses_fok and request.tif is TimeInForce.FOK and total(reachable) < lots:
             raise RefusedError(Refusal.FOK_UNFILLED)
         if self.cuts_reduce_only and request.reduce_only and listing.perpetual:
             lots = min(lots, listing.lots(self.log.reduce_only.left(listing, request.side)) or lots)
@@ -191,14 +223,15 @@ class Exchange:
         self.last_order_id = order.id
         return order
 
-    @staticmethod
-    def _checked_price(request: IncomingOrder) -> int:
-        if request.type is OrderType.MARKET:
-            return 0
-        ticks = request.listing.ticks(request.terms.price_limit)
-        if ticks is None or ticks <= 0:
-            raise RefusedError(Refusal.PRICE_FILTER)
-        return ticks
+    def _match(self, order: Order, limit: int | None, lots: int, now_ms: int) -> None:
+        """Let an order take what is there for it, up to its limit."""
+        request = order.request
+        matches = self.books[request.listing.instrument].take(request.side, limit, lots)
+        for match in matches:
+            self._execute(order, match, now_ms)
+        if matches:
+            for took in self.took_listeners:
+                took(request.listing, request.side, matches[-1].price)
 
     def _execute(self, taker: Order, match: Match, now_ms: int) -> None:
         """Fill the taker, print the trade, and fill the maker if it is a client."""
@@ -235,12 +268,8 @@ class Exchange:
 
     def _mid(self, instrument: str) -> Decimal | None:
         book = self.books.get(instrument)
-        if book is None:
-            return None
-        bid, ask = book.bids.best(), book.asks.best()
-        if bid is None or ask is None:
-            return None
-        return self.by_instrument[instrument].price(bid + ask) / 2
+        twice = book.both_best() if book else None
+        return None if twice is None else self.by_instrument[instrument].price(twice) / 2
 
     def _print(self, listing: Listing, side: Side, match: Match, now_ms: int) -> None:
         trade_id = self.trade_ids.next(listing.instrument)
@@ -263,7 +292,3 @@ class Exchange:
     def _book_changed(self, listing: Listing) -> None:
         for listener in self.book_listeners:
             listener(listing)
-
-
-def _sum(parts: list[tuple[int, int]]) -> int:
-    return sum(lots for _, lots in parts)

@@ -81,6 +81,13 @@ class Level:
                 lots -= gone
         self.queue = [entry for entry in self.queue if entry[1]]
 
+    def shrink_order(self, order_id: int, lots: int) -> None:
+        """Make one client's order smaller; it keeps its place."""
+        entry = next(entry for entry in self.queue if entry[0] == order_id)
+        assert 0 < lots <= entry[1]
+        self.lots -= entry[1] - lots
+        entry[1] = lots
+
     def remove_order(self, order_id: int) -> int:
         """Take one client's order out; return its lots."""
         for index, (owner, lots) in enumerate(self.queue):
@@ -147,6 +154,11 @@ class MatchingBook:
         """Return the resting orders of that side."""
         return self.bids if side is Side.BUY else self.asks
 
+    def both_best(self) -> int | None:
+        """Return best bid and best ask together, in ticks: twice the middle."""
+        bid, ask = self.bids.best(), self.asks.best()
+        return None if bid is None or ask is None else bid + ask
+
     def lots_at(self, side: Side, price: int) -> int:
         """Return what rests at a price."""
         level = self.side(side).levels.get(price)
@@ -183,6 +195,11 @@ class MatchingBook:
         """Put a client's order at the back of its price."""
         assert lots > 0
         self.side(side).open_level(price).append(order_id, lots)
+        self._touch(side, price)
+
+    def shrink(self, side: Side, price: int, order_id: int, lots: int) -> None:
+        """Make a client's order smaller, down to ``lots``; it keeps its place."""
+        self.side(side).levels[price].shrink_order(order_id, lots)
         self._touch(side, price)
 
     def remove(self, side: Side, price: int, order_id: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from shared.exchange.accounts import AccountLedger
 from shared.exchange.orders import Fill, Order
@@ -52,6 +53,16 @@ class OrderLog:
         self.reduce_only.add(order)
         self._by_client_id[order.request.client_id] = order.id
 
+    def rename(self, order: Order, client_id: str) -> None:
+        """Give an order another client order id; by the old one it is not found any more."""
+        self._forget_name(order)
+        order.request = replace(order.request, client_id=client_id)
+        self._by_client_id[client_id] = order.id
+
+    def _forget_name(self, order: Order) -> None:
+        if self._by_client_id.get(order.request.client_id) == order.id:
+            del self._by_client_id[order.request.client_id]
+
     def add_fill(self, order: Order, fill: Fill) -> None:
         """Remember a fill of an order that is remembered."""
         if len(self.fills) == FILLS_MAX:
@@ -67,6 +78,5 @@ class OrderLog:
         self.closed.append(order.id)
         if len(self.closed) > self.orders_max:
             gone = self.orders.pop(self.closed.popleft())
-            if self._by_client_id.get(gone.request.client_id) == gone.id:
-                del self._by_client_id[gone.request.client_id]
+            self._forget_name(gone)
             self.forgotten["orders"] += 1

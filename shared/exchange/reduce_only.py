@@ -26,9 +26,10 @@ class ReduceOnly:
         """Forget an order that is closed."""
         self._orders.pop(order.id, None)
 
-    def closing(self, listing: Listing) -> Decimal:
+    def closing(self, listing: Listing, besides: Order | None = None) -> Decimal:
         """Return what the open ones of an instrument have yet to close, base units."""
-        return sum((abs(_signed(order)) for order in self._of(listing)), Decimal(0))
+        others = (order for order in self._of(listing) if order is not besides)
+        return sum((abs(_signed(order)) for order in others), Decimal(0))
 
     def left(self, listing: Listing, side: Side) -> Decimal:
         """Return what another one of a side may close."""

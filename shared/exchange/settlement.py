@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 
 from shared.domain.instrument import InstrumentName, split_instrument
@@ -73,6 +74,22 @@ class Settlement:
         if not self.ledger.lock(asset, amount):
             raise RefusedError(refusal)
         order.locked, order.lock_asset = amount, asset
+
+    def relock(self, order: Order, ticks: int, lots: int, reducing: Decimal) -> None:
+        """Lock what the rest of an open order may cost with another price and quantity.
+
+        Raises:
+            RefusedError: Not enough, or it would not reduce; what was locked stays so.
+        """
+        rest = replace(order, ticks=ticks, lots=lots - order.filled_lots, filled_lots=0, fills=[])
+        self.ledger.unlock(order.lock_asset, order.locked)
+        try:
+            self.lock(rest, [], reducing)
+        except RefusedError:
+            is_back = self.ledger.lock(order.lock_asset, order.locked)
+            assert is_back, "it was locked a moment ago"
+            raise
+        order.locked, order.lock_asset = rest.locked, rest.lock_asset
 
     def fill(self, order: Order, ticks: int, lots: int, *, maker: bool) -> Fill:
         """Book a fill; the caller gives it its trade id and time."""

@@ -21,6 +21,14 @@ def decode_object(text: str) -> dict[str, Any] | None:
         return None
 
 
+def decode_list(text: str) -> list[Any] | None:
+    """Return the JSON array in a text, ``None`` if there is none."""
+    try:
+        return msgspec.json.decode(text, type=list[Any])
+    except (ValueError, RecursionError):
+        return None
+
+
 def is_id(value: object) -> bool:
     """Tell whether a request may be named so: a 64-bit integer, a short string or null."""
     if isinstance(value, str):

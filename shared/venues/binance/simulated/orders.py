@@ -285,6 +285,20 @@ def spot_cancel(order: Order, cancel_id: str) -> dict[str, Any]:
     return body | {"origClientOrderId": order.request.client_id, "clientOrderId": cancel_id}
 
 
+def amended(order: Order, old_id: str) -> dict[str, Any]:
+    """Return an order as an amend answers it."""
+    told = spot_response(order, "RESULT")
+    told |= {
+        "origClientOrderId": old_id,
+        "qty": told.pop("origQty"),
+        "preventedQty": "0.00000000",
+        "quoteOrderQty": told.pop("origQuoteOrderQty"),
+        "cumulativeQuoteQty": told.pop("cummulativeQuoteQty"),
+    }
+    del told["transactTime"]
+    return told
+
+
 def spot_trade(fill: Fill) -> dict[str, Any]:
     """Return a fill as ``GET /api/v3/myTrades`` does."""
     listing = fill.listing
@@ -326,7 +340,7 @@ def spot_report(order: Order, what: str, fill: Fill | None, now_ms: int) -> dict
         "F": "0.00000000",
         "g": -1,
         "C": request.client_id if canceled else "",
-        "x": what,
+        "x": "REPLACED" if what == "AMENDED" else what,
         "X": status,
         "r": "NONE",
         "i": order.id,

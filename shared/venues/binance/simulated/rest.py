@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from shared.exchange.exchange import Exchange
@@ -13,6 +14,7 @@ from shared.exchange.orders import IncomingOrder, Order, Refusal, RefusedError
 from shared.simulated.faults import FaultTable
 from shared.simulated.rest import Request
 from shared.venues.binance.simulated import orders as formats
+from shared.venues.binance.simulated.changes import amend_keep_priority, cancel_replace
 from shared.venues.binance.simulated.key_rights import KEY_RIGHTS, key_rights
 from shared.venues.binance.simulated.market_data import SpotMarketData, page
 from shared.venues.binance.simulated.signing import (
@@ -29,17 +31,20 @@ DEPTHS_WEIGHT = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 ORDERS_PAGE_MAX = 1_000
 
 
+DISCOUNT = {
+    "enabledForAccount": True,
+    "enabledForSymbol": True,
+    "discountAsset": "BNB",
+    "discount": "1.00000000",
+}
+
+
 Endpoint = Callable[[dict[str, str], int], Any]
 
 
 NOT_ENABLED = {
     "/api/v3/order/oco": (-2010, "OCO orders are not supported for this symbol"),
     "/api/v3/orderList/": (-2010, "OCO orders are not supported for this symbol"),
-    "/api/v3/order/cancelReplace": (
-        -2010,
-        "Order cancel-replace is not supported for this symbol.",
-    ),
-    "/api/v3/order/amend/": (-2038, "Order amend is not supported for this symbol."),
 }
 """Beginnings of paths, as the listing of every symbol says of itself (``ocoAllowed``, ...)."""
 
@@ -63,9 +68,9 @@ def place(exchange: Exchange, faults: FaultTable, request: IncomingOrder, now_ms
     instrument = request.listing.instrument
     if faults.take(("reject",), exchange.venue, instrument):
         raise RefusedError(Refusal.FAULT)
-    partial = faults.take(("partial_fill",), exchange.venue, instrument)
-    if partial:
-        return exchange.place(request, now_ms, Decimal(str(partial.parameters["fraction"])))
+    part = faults.take(("partial_fill",), exchange.venue, instrument)
+    if part:
+        return exchange.place(request, now_ms, Decimal(str(part.parameters["fraction"])))
     return exchange.place(request, now_ms)
 
 
@@ -89,6 +94,7 @@ class SpotRest:
 
     def _routes(self) -> dict[tuple[str, str], Route]:
         v3, public = "/api/v3/", self.public
+        replaced, amended = partial(cancel_replace, self), partial(amend_keep_priority, self)
         return {
             ("GET", v3 + "ping"): Route(lambda p, now: {}, weight=1),
             ("GET", v3 + "time"): Route(lambda p, now: {"serverTime": now}, weight=1),
@@ -101,6 +107,8 @@ class SpotRest:
             ("GET", v3 + "ticker/24hr"): Route(public.ticker_day, weight=80),
             ("POST", v3 + "order"): Route(self.new_order, weight=0, auth="SIGNED", is_order=True),
             ("POST", v3 + "order/test"): Route(self.test_order, weight=1, auth="SIGNED"),
+            ("POST", v3 + "order/cancelReplace"): Route(replaced, 1, "SIGNED", is_order=True),
+            ("PUT", v3 + "order/amend/keepPriority"): Route(amended, 4, "SIGNED"),
             ("DELETE", v3 + "order"): Route(self.cancel_order, weight=0, auth="SIGNED"),
             ("GET", v3 + "order"): Route(self.query_order, weight=4, auth="SIGNED"),
             ("GET", v3 + "openOrders"): Route(self.open_orders, weight=6, auth="SIGNED"),
@@ -313,12 +321,7 @@ class SpotRest:
             "standardCommission": _rates(self.exchange),
             "specialCommission": none,
             "taxCommission": none,
-            "discount": {
-                "enabledForAccount": True,
-                "enabledForSymbol": True,
-                "discountAsset": "BNB",
-                "discount": "1.00000000",
-            },
+            "discount": DISCOUNT,
         }
 
 

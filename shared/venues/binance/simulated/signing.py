@@ -17,12 +17,17 @@ NUMBER_CHARS_MAX = 20
 
 
 class ApiError(Exception):
-    """An error as Binance answers it: HTTP status, code, text."""
+    """An error as Binance answers it: HTTP status, code, text, and perhaps data."""
 
-    def __init__(self, code: int, text: str, status: int = 400) -> None:
+    def __init__(self, code: int, text: str, status: int = 400, data: object = None) -> None:
         super().__init__(text)
-        self.code, self.text, self.status = code, text, status
+        self.code, self.text, self.status, self.data = code, text, status, data
         self.headers: dict[str, str] = {}
+
+    def body(self) -> dict[str, object]:
+        """Return the answer's body."""
+        told: dict[str, object] = {"code": self.code, "msg": self.text}
+        return told if self.data is None else {**told, "data": self.data}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ class RestServer:
 
     def is_order(self, request: Request) -> bool:
         """Tell whether it changes something."""
-        return request.method != "GET" and "/order" in request.path
+        changed = ("/order", "/batchOrders")
+        return request.method != "GET" and any(name in request.path for name in changed)
 
     def answer(self, request: Request) -> Answer | Pending:
         """Answer a request; a recorded book is answered when its time has come."""
@@ -38,7 +39,7 @@ class RestServer:
         try:
             body, status, extra = self._api.handle(request, now_ms), 200, {}
         except ApiError as error:
-            body, status = {"code": error.code, "msg": error.text}, error.status
+            body, status = error.body(), error.status
             extra = error.headers
         headers = self._api.meter.headers(now_ms) | extra
         answer = json_answer(body, status, headers)

@@ -96,7 +96,7 @@ def trade_update(order: Order, what: str, fill: Fill | None, now_ms: int) -> dic
         "p": listing.price_text(order.ticks),
         "ap": f"{order.average:.5f}",
         "sp": "0",
-        "x": what,
+        "x": "AMENDMENT" if what == "AMENDED" else what,
         "X": "NEW" if what == "NEW" else order.status.value,
         "i": order.id,
         "l": listing.qty_text(fill.lots if fill else 0),

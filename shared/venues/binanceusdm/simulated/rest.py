@@ -15,6 +15,7 @@ from shared.venues.binance.simulated.key_rights import KEY_RIGHTS, key_rights
 from shared.venues.binance.simulated.rest import Route, SpotRest, selected_fills
 from shared.venues.binance.simulated.signing import ApiError, Credentials, RateMeter
 from shared.venues.binanceusdm.simulated import orders as formats
+from shared.venues.binanceusdm.simulated.changes import Changes
 from shared.venues.binanceusdm.simulated.holdings import Holdings
 from shared.venues.binanceusdm.simulated.market import FuturesMarketData, paged, span
 
@@ -42,11 +43,13 @@ class FuturesRest(SpotRest):
         self.countdowns = Countdowns(exchange)
         self.market = FuturesMarketData(exchange, funding)
         self.holdings = Holdings(exchange, funding.mark)
+        self.changes = Changes(self)
         super().__init__(exchange, faults, credentials)
         self.meter = RateMeter(2_400, 300)
 
     def _routes(self) -> dict[tuple[str, str], Route]:
         v1, v2, v3, market = "/fapi/v1/", "/fapi/v2/", "/fapi/v3/", self.market
+        batch, changes = v1 + "batchOrders", self.changes
         routes = {
             ("GET", v1 + "ping"): Route(lambda p, now: {}, weight=1),
             ("GET", v1 + "time"): Route(lambda p, now: {"serverTime": now}, weight=1),
@@ -63,6 +66,10 @@ class FuturesRest(SpotRest):
             ("GET", v1 + "fundingInfo"): Route(market.funding_info, weight=1),
             ("POST", v1 + "order"): Route(self.new_order, weight=0, auth="SIGNED", is_order=True),
             ("POST", v1 + "order/test"): Route(self.test_order, weight=1, auth="SIGNED"),
+            ("PUT", v1 + "order"): Route(changes.modify, weight=0, auth="SIGNED", is_order=True),
+            ("POST", batch): Route(changes.place_batch, weight=5, auth="SIGNED"),
+            ("PUT", batch): Route(changes.modify_batch, weight=5, auth="SIGNED"),
+            ("DELETE", batch): Route(changes.cancel_batch, weight=1, auth="SIGNED"),
             ("DELETE", v1 + "order"): Route(self.cancel_order, weight=1, auth="SIGNED"),
             ("GET", v1 + "order"): Route(self.query_order, weight=1, auth="SIGNED"),
             ("GET", v1 + "openOrder"): Route(self.query_open, weight=1, auth="SIGNED"),
@@ -96,14 +103,7 @@ class FuturesRest(SpotRest):
         return routes
 
     def check_enabled(self, sent: Request) -> None:
-        """Refuse orders in batches and changes of orders, which are not simulated.
-
-        Raises:
-            ApiError: It is one of these.
-        """
-        if sent.path in {"/fapi/v1/batchOrders", "/fapi/v1/order"}:
-            text = f"This operation is not supported: {sent.method} {sent.path} is not simulated."
-            raise ApiError(-1020, text)
+        """Nothing: USDT-M's listings exclude no endpoint."""
 
     # -- orders ------------------------------------------------------------------------------
 
