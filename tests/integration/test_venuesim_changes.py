@@ -174,3 +174,40 @@ async def test_binance_makes_an_order_smaller_under_a_new_client_order_id(sim) -
         for name in ("mine", "never"):
             with pytest.raises(ccxt.OrderNotFound):
                 await amend("0.005", origClientOrderId=name)
+
+
+async def test_kraken_looks_at_a_batch_as_a_whole_and_places_each_order(sim) -> None:
+    async with client(sim[0], "kraken") as exchange:
+        me = await trader(exchange, "kraken")
+        with pytest.raises(ccxt.ExchangeError):  # one is below the least quantity
+            await within(exchange.create_orders([me.order(), me.order(0.00000001)]))
+        with pytest.raises(ccxt.ExchangeError, match="orders"):
+            await within(exchange.create_orders([me.order()]))
+        assert await me.working() == {}
+        with pytest.raises(ccxt.InsufficientFunds):  # so ccxt reads an answer with one refusal
+            await within(exchange.create_orders([me.order(), me.order(5_000), me.order()]))
+        ids = list(await me.working())
+        assert len(ids) == 2
+        (ended,) = await within(exchange.cancel_orders([*ids, "OQCLML-BW3P3-BUCMWZ"]))
+        assert int(ended["info"]["result"]["count"]) == 2 and await me.working() == {}
+
+
+async def test_kraken_amends_an_open_order_and_no_other(sim) -> None:
+    async with client(sim[0], "kraken") as exchange:
+        me = await trader(exchange, "kraken")
+        one = await me.rest()
+        await me.edit(one, 0.02, me.price - 10)
+        assert await me.working() == {one: (me.price - 10, 0.02)}
+        with pytest.raises(ccxt.InvalidOrder):
+            await me.edit("OQCLML-BW3P3-BUCMWZ", 0.02, None)
+        with pytest.raises(ccxt.ExchangeError, match="Post only"):
+            params = {"postOnly": True}
+            price = me.price * 2
+            await exchange.edit_order(one, me.symbol, "limit", "buy", 0.02, price, params)
+        with pytest.raises(ccxt.InsufficientFunds):
+            await me.edit(one, 5_000, None)
+        assert await me.working() == {one: (me.price - 10, 0.02)}
+        await me.edit(one, None, me.price * 2)  # it reaches the market
+        assert await me.working() == {}
+        with pytest.raises(ccxt.InvalidOrder):
+            await me.edit(one, 0.03, None)

@@ -30,6 +30,7 @@ REFUSALS: dict[Refusal, str] = {
     Refusal.REDUCE_ONLY: "EOrder:Reduce only",
     Refusal.NO_LIQUIDITY: "EService:Market in limit_only mode",
     Refusal.TOO_MANY_OPEN: "EOrder:Orders limit exceeded",
+    Refusal.NOT_OPEN: "EOrder:Unknown order",
     Refusal.FAULT: "EOrder:Trading agreement required",
 }
 

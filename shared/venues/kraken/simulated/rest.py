@@ -13,6 +13,7 @@ from shared.exchange.orders import Fill, IncomingOrder, Order, Refusal, RefusedE
 from shared.simulated.faults import FaultTable
 from shared.simulated.requests import shown
 from shared.venues.kraken.simulated import orders as formats
+from shared.venues.kraken.simulated.changes import Changes
 from shared.venues.kraken.simulated.listing import asset_id
 from shared.venues.kraken.simulated.signing import ApiError, RequestChecks
 from shared.venues.kraken.simulated.timestamps import rfc3339
@@ -20,7 +21,8 @@ from shared.venues.kraken.simulated.timestamps import rfc3339
 PAGE = 50
 ORDERS_AT_ONCE = 50
 TRADES_AT_ONCE = 20
-CHANGES = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
+PLACES = ("AddOrder", "AddOrderBatch", "AmendOrder")
+CHANGES = (*PLACES, "CancelOrder", "CancelOrderBatch", "CancelAll", "CancelAllOrdersAfter")
 TIMEOUT_CHARS_MAX = 6  # of the dead-man switch, seconds
 CANCELED = "User requested"
 """Why an order has ended that was canceled."""
@@ -45,10 +47,13 @@ class PrivateRest:
 
     def __init__(self, exchange: Exchange, faults: FaultTable, gate: RequestChecks) -> None:
         self.exchange, self.faults, self.gate = exchange, faults, gate
-        self.countdowns = Countdowns(exchange)
+        self.countdowns, changes = Countdowns(exchange), Changes(self)
         self.routes: dict[str, Route] = {
             "AddOrder": Route(self.add_order, cost=0),
             "CancelOrder": Route(self.cancel_order, cost=0),
+            "AddOrderBatch": Route(changes.add_batch, cost=0),
+            "CancelOrderBatch": Route(changes.cancel_batch, cost=0),
+            "AmendOrder": Route(changes.amend, cost=0),
             "CancelAll": Route(self.cancel_all, cost=1),
             "CancelAllOrdersAfter": Route(self.cancel_all_after, cost=0),
             "OpenOrders": Route(self.open_orders),
@@ -83,7 +88,7 @@ class PrivateRest:
             raise ApiError("EAPI:Invalid key")
         if state == "read_only" and name in CHANGES:
             raise ApiError("EGeneral:Permission denied")
-        if state == "restricted" and name == "AddOrder":
+        if state == "restricted" and name in PLACES:
             raise ApiError("EAccount:Invalid permissions")
 
     # -- orders ------------------------------------------------------------------------------
@@ -130,8 +135,12 @@ class PrivateRest:
         if not orders:
             raise ApiError("EOrder:Unknown order")
         for order in orders:
-            self.exchange.cancel(order, now_ms, CANCELED)
+            self.cancel(order, now_ms)
         return {"count": len(orders)}
+
+    def cancel(self, order: Order, now_ms: int) -> None:
+        """Cancel an open order."""
+        self.exchange.cancel(order, now_ms, CANCELED)
 
     def matching(self, name: str) -> list[Order]:
         """Return open orders that a txid, client id or userref names."""
@@ -146,7 +155,7 @@ class PrivateRest:
         """Cancel every open order."""
         orders = list(self.exchange.open_orders.values())
         for order in orders:
-            self.exchange.cancel(order, now_ms, CANCELED)
+            self.cancel(order, now_ms)
         return {"count": len(orders)}
 
     def cancel_all_after(self, parameters: dict[str, Any], now_ms: int) -> Any:

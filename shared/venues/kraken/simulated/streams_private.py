@@ -27,7 +27,13 @@ STATUS_TEXT = {
     Status.CANCELED: "canceled",
     Status.EXPIRED: "canceled",
 }
-EXEC_TEXT = {"NEW": "new", "TRADE": "trade", "CANCELED": "canceled", "EXPIRED": "canceled"}
+EXEC_TEXT = {
+    "NEW": "new",
+    "AMENDED": "amended",
+    "TRADE": "trade",
+    "CANCELED": "canceled",
+    "EXPIRED": "canceled",
+}
 SNAPSHOT_TRADES = 50
 READ = frozenset(
     {

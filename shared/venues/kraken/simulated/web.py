@@ -11,10 +11,8 @@ from shared.simulated.context import Context
 from shared.simulated.port import RestRoute
 from shared.simulated.rest import Answer, Request, json_answer
 from shared.venues.kraken.simulated.market_data import PublicRest
-from shared.venues.kraken.simulated.rest import PrivateRest
+from shared.venues.kraken.simulated.rest import CHANGES, PrivateRest
 from shared.venues.kraken.simulated.signing import ApiError
-
-CHANGES = ("AddOrder", "CancelOrder", "CancelAll")
 
 
 class RestServer:
