@@ -211,3 +211,47 @@ async def test_kraken_amends_an_open_order_and_no_other(sim) -> None:
         assert await me.working() == {}
         with pytest.raises(ccxt.InvalidOrder):
             await me.edit(one, 0.03, None)
+
+
+async def test_bybit_tells_of_each_order_of_a_batch_beside_it(sim) -> None:
+    async with client(sim[0], "bybit") as exchange:
+        me = await trader(exchange, "bybit")
+        made = await within(exchange.create_orders([me.order(), me.order(5_000), me.order()]))
+        assert sorted(int(order["info"].get("code", 0)) for order in made) == [0, 0, 110007]
+        ids = list(await me.working())
+        assert len(ids) == 2
+        changes = [{**me.order(0.02), "id": name} for name in (*ids, "77")]
+        changed = await within(exchange.edit_orders(changes))
+        assert sorted(int(order["info"].get("code", 0)) for order in changed) == [0, 0, 110001]
+        assert {amount for _, amount in (await me.working()).values()} == {0.02}
+        with pytest.raises(ccxt.BadRequest):
+            await within(exchange.create_orders([me.order()] * 21))
+        told = await within(
+            exchange.privatePostV5OrderCancelBatch(
+                {
+                    "category": "linear",
+                    "request": [{"symbol": "BTCUSDT", "orderId": name} for name in ("77", *ids)],
+                }
+            )
+        )
+        assert [int(row["code"]) for row in told["retExtInfo"]["list"]] == [110001, 0, 0]
+        assert await me.working() == {}
+
+
+async def test_bybit_amends_an_open_order_and_no_other(sim) -> None:
+    async with client(sim[0], "bybit") as exchange:
+        me = await trader(exchange, "bybit")
+        one = await me.rest()
+        assert (await me.edit(one, 0.02, me.price - 10))["id"] == one
+        assert await me.working() == {one: (me.price - 10, 0.02)}
+        with pytest.raises(ccxt.BadRequest, match="remains unchanged"):
+            await me.edit(one, 0.02, me.price - 10)
+        with pytest.raises(ccxt.OrderNotFound):
+            await me.edit("77", 0.02, me.price)
+        with pytest.raises(ccxt.InsufficientFunds):
+            await me.edit(one, 5_000, None)
+        assert await me.working() == {one: (me.price - 10, 0.02)}
+        await me.edit(one, None, me.price * 2)  # it reaches the market
+        assert await me.working() == {}
+        with pytest.raises(ccxt.OrderNotFound):
+            await me.edit(one, 0.03, None)

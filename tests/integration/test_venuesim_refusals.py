@@ -51,7 +51,7 @@ async def below(exchange: Any, symbol: str) -> float:
     return float(round(book["bids"][0][0] * 0.9))
 
 
-WITHOUT = [name for name in VENUES if name not in {"binance", "binanceusdm", "kraken"}]
+WITHOUT = [name for name in VENUES if name not in {"binance", "binanceusdm", "kraken", "bybit"}]
 """They have neither batches nor changes; ``test_venuesim_changes.py`` has those of the others."""
 
 

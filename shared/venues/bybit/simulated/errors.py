@@ -23,6 +23,7 @@ REFUSALS: dict[Refusal, tuple[int, str]] = {
     Refusal.REDUCE_ONLY: (110017, "current position is zero, cannot fix reduce-only order qty"),
     Refusal.NO_LIQUIDITY: (10001, "params error: no liquidity"),
     Refusal.TOO_MANY_OPEN: (110020, "Cannot have more than 500 active orders"),
+    Refusal.NOT_OPEN: (110001, "order not exists or too late to replace"),
     Refusal.FAULT: (110032, "Illegal order"),
 }
 NOT_FOUND = ApiError(110001, "order not exists or too late to cancel")

@@ -22,6 +22,8 @@ LINK_CHARS_MAX = 36
 UNNAMED = "~"
 """Begins our own name of an order that the client did not name."""
 POST_ONLY = "PostOnly"
+WILL_TAKE = "EC_PostOnlyWillTakeLiquidity"
+"""Why such an order is canceled."""
 READ = frozenset(
     {
         "category",

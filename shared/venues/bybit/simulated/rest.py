@@ -23,6 +23,7 @@ from shared.simulated.requests import shown
 from shared.simulated.rest import Answer, Request, json_answer
 from shared.venues.bybit.simulated import orders as formats
 from shared.venues.bybit.simulated.account import AccountData
+from shared.venues.bybit.simulated.changes import BatchAnswer, amend, answer_batch, named
 from shared.venues.bybit.simulated.errors import NOT_FOUND, ApiError, invalid, refused
 from shared.venues.bybit.simulated.market_data import (
     PublicRest,
@@ -42,7 +43,12 @@ SPAN_MS = 7 * 24 * 3_600_000
 CLOSED_MAX = 500
 """Orders that have ended and are told beside those that work."""
 ORDERS_PER_S = 10
-CHANGES = ("order/create", "order/cancel", "order/cancel-all")
+PLACES = ("order/create", "order/create-batch")
+CHANGES = (
+    *PLACES,
+    *("order/amend", "order/amend-batch"),
+    *("order/cancel", "order/cancel-batch", "order/cancel-all"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class BybitRest:
                 found = self._public.call(name.removeprefix(MARKET), request.parameters(), now_ms)
             else:
                 self._check(request, now_ms)
-                if name == "order/create":
+                if name in PLACES:
                     headers = self._limits(now_ms)
                 found = self._private(request, name, now_ms)
         except ApiError as error:
@@ -139,7 +145,7 @@ class BybitRest:
             raise ApiError(10003, "API key is invalid.")
         if state == "read_only" and changes:
             raise ApiError(10005, "Permission denied, please check your API key permissions.")
-        if state == "restricted" and request.path.endswith("order/create"):
+        if state == "restricted" and request.path.removeprefix(ROOT) in PLACES:
             raise ApiError(10027, "Transactions are banned.")
 
     def _limits(self, now_ms: int) -> dict[str, str]:
@@ -167,11 +173,19 @@ class BybitRest:
             parameters = _body(request)
         match (request.method, name):
             case ("POST", "order/create"):
-                return _named(self._place(parameters, now_ms))
+                return named(self._place(parameters, now_ms))
             case ("POST", "order/cancel"):
-                return _named(self._cancel(parameters, now_ms))
+                return named(self._cancel(parameters, now_ms))
+            case ("POST", "order/amend"):
+                return named(self._amend(parameters, now_ms))
+            case ("POST", "order/create-batch"):
+                return answer_batch(parameters, now_ms, self._place, made=True)
+            case ("POST", "order/amend-batch"):
+                return answer_batch(parameters, now_ms, self._amend, made=False)
+            case ("POST", "order/cancel-batch"):
+                return answer_batch(parameters, now_ms, self._cancel, made=False)
             case ("POST", "order/cancel-all"):
-                return {"list": [_named(o) for o in self._cancel_all(parameters, now_ms)]}
+                return {"list": [named(o) for o in self._cancel_all(parameters, now_ms)]}
             case ("GET", "order/realtime" | "order/history"):
                 return self._orders(parameters, is_history=name.endswith("history"))
             case ("GET", "execution/list"):
@@ -210,7 +224,7 @@ class BybitRest:
         except RefusedError as error:
             raise refused(error.reason) from error
         if not share:
-            order.reason = "EC_PostOnlyWillTakeLiquidity"
+            order.reason = formats.WILL_TAKE
         return order
 
     def _would_take(self, wanted: Any) -> bool:
@@ -235,26 +249,15 @@ class BybitRest:
         self.exchange.cancel(order, now_ms)
         return order
 
+    def _amend(self, parameters: Mapping[str, Any], now_ms: int) -> Order:
+        listing_of(self.exchange, parameters)
+        return amend(self.exchange, self._find, parameters, now_ms)
+
     def _cancel_all(self, parameters: Mapping[str, Any], now_ms: int) -> list[Order]:
-        found = [o for o in self.exchange.open_orders.values() if self._is_meant(o, parameters)]
+        found = [o for o in self.exchange.open_orders.values() if _is_meant(o, parameters)]
         for order in found:
             self.exchange.cancel(order, now_ms)
         return found
-
-    def _is_meant(self, order: Order, parameters: Mapping[str, Any]) -> bool:
-        """Tell whether an order is among those that a request is about."""
-        listing, category = order.request.listing, category_in(parameters)
-        symbol, base, settle = (
-            str(parameters.get(name) or "") for name in ("symbol", "baseCoin", "settleCoin")
-        )
-        if category in CATEGORIES and not (symbol or base or settle):
-            raise invalid("symbol, settleCoin or baseCoin")
-        return (
-            category == category_of(listing.instrument)
-            and symbol in ("", listing.symbol)
-            and base in ("", listing.base)
-            and settle in ("", listing.settle)
-        )
 
     def _orders(self, parameters: Mapping[str, Any], *, is_history: bool) -> dict[str, Any]:
         """Answer orders, the newest first, a page at a time."""
@@ -265,12 +268,12 @@ class BybitRest:
         elif is_history:
             rows = reversed(list(self.exchange.orders.values()))
             usual = {} if category != LINEAR else {"settleCoin": "USDT"}
-            found = [o for o in rows if self._is_meant(o, {**usual, **parameters})]
+            found = [o for o in rows if _is_meant(o, {**usual, **parameters})]
         else:
             closed = str(parameters.get("openOnly") or "0") != "0"
             some = list(self.exchange.orders.values())[-CLOSED_MAX:]
             rows = reversed(some if closed else list(self.exchange.open_orders.values()))
-            found = [o for o in rows if o.is_open != closed and self._is_meant(o, parameters)]
+            found = [o for o in rows if o.is_open != closed and _is_meant(o, parameters)]
         page, cursor = _page(found, parameters, 20, 50)
         listed = [formats.rest_order(order) for order in page]
         return {"category": category, "list": listed, "nextPageCursor": cursor}
@@ -305,12 +308,27 @@ class BybitRest:
 
 
 def _answer(code: int, text: str, result: Any, now_ms: int, headers: Mapping[str, str]) -> Answer:
-    body = {"retCode": code, "retMsg": text, "result": result, "retExtInfo": {}, "time": now_ms}
+    extra: dict[str, Any] = {}
+    if isinstance(result, BatchAnswer):
+        result, extra = {"list": result.rows}, {"list": result.codes}
+    body = {"retCode": code, "retMsg": text, "result": result, "retExtInfo": extra, "time": now_ms}
     return json_answer(body, headers=headers)
 
 
-def _named(order: Order) -> dict[str, str]:
-    return {"orderId": str(order.id), "orderLinkId": formats.link_of(order.request.client_id)}
+def _is_meant(order: Order, parameters: Mapping[str, Any]) -> bool:
+    """Tell whether an order is among those that a request is about."""
+    listing, category = order.request.listing, category_in(parameters)
+    symbol, base, settle = (
+        str(parameters.get(name) or "") for name in ("symbol", "baseCoin", "settleCoin")
+    )
+    if category in CATEGORIES and not (symbol or base or settle):
+        raise invalid("symbol, settleCoin or baseCoin")
+    return (
+        category == category_of(listing.instrument)
+        and symbol in ("", listing.symbol)
+        and base in ("", listing.base)
+        and settle in ("", listing.settle)
+    )
 
 
 def _body(request: Request) -> dict[str, Any]:
