@@ -255,3 +255,42 @@ async def test_bybit_amends_an_open_order_and_no_other(sim) -> None:
         assert await me.working() == {}
         with pytest.raises(ccxt.OrderNotFound):
             await me.edit(one, 0.03, None)
+
+
+async def test_gate_answers_each_order_of_a_batch_by_itself(sim) -> None:
+    async with client(sim[0], "gateio") as exchange:
+        me = await trader(exchange, "gateio")
+        made = await within(exchange.create_orders([me.order(), me.order(5_000), me.order()]))
+        assert sorted(order["info"]["label"] for order in made) == ["", "", "BALANCE_NOT_ENOUGH"]
+        ids = list(await me.working())
+        assert len(ids) == 2
+        market = exchange.market(me.symbol)["id"]
+        parts = [{"order_id": name, "currency_pair": market, "amount": "0.02"} for name in ids]
+        told = await within(
+            exchange.request("amend_batch_orders", ["private", "spot"], "POST", parts)
+        )
+        assert [row["succeeded"] for row in told] == [True, True]
+        assert {amount for _, amount in (await me.working()).values()} == {0.02}
+        ended = await within(exchange.cancel_orders([*ids, "77"], me.symbol))
+        assert sorted(order["info"]["label"] for order in ended) == ["", "", "ORDER_NOT_FOUND"]
+        assert await me.working() == {}
+        with pytest.raises(ccxt.ExchangeError, match="20"):
+            await within(exchange.cancel_orders(["77"] * 21, me.symbol))
+
+
+async def test_gate_amends_an_open_order_and_no_other(sim) -> None:
+    async with client(sim[0], "gateio") as exchange:
+        me = await trader(exchange, "gateio")
+        one = await me.rest()
+        changed = await me.edit(one, 0.02, me.price - 10)
+        assert (changed["id"], changed["status"]) == (one, "open")
+        assert await me.working() == {one: (me.price - 10, 0.02)}
+        with pytest.raises(ccxt.OrderNotFound):
+            await me.edit("77", 0.02, me.price)
+        with pytest.raises(ccxt.InsufficientFunds):
+            await me.edit(one, 5_000, None)
+        assert await me.working() == {one: (me.price - 10, 0.02)}
+        filled = await me.edit(one, None, me.price * 2)  # it reaches the market
+        assert filled["status"] == "closed" and await me.working() == {}
+        with pytest.raises(ccxt.ExchangeError, match="ORDER_CLOSED"):
+            await me.edit(one, 0.03, None)

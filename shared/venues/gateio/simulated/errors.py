@@ -25,6 +25,7 @@ REFUSALS: dict[Refusal, tuple[str, str]] = {
     Refusal.NO_LIQUIDITY: ("INVALID_PARAM_VALUE", "No liquidity"),
     Refusal.TOO_MANY_OPEN: ("TOO_MANY_ORDERS", "Too many open orders"),
     Refusal.REDUCE_ONLY: ("INVALID_PARAM_VALUE", "Spot has no positions"),
+    Refusal.NOT_OPEN: ("ORDER_CLOSED", "The order is closed"),
     Refusal.FAULT: ("INVALID_PARAM_VALUE", "Order rejected by the matching engine"),
 }
 

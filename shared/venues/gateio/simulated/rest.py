@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from shared.simulated.context import Context
 from shared.simulated.faults import FaultTable
 from shared.simulated.rest import Answer, Pending, Request, json_answer
 from shared.venues.gateio.simulated import orders as formats
+from shared.venues.gateio.simulated.changes import amend, amend_batch, cancel_batch, place_batch
 from shared.venues.gateio.simulated.errors import ApiError, invalid, missing, refused
 from shared.venues.gateio.simulated.market_data import PublicRest, listing_of, whole_number
 from shared.venues.gateio.simulated.recorded import RecordedGate
@@ -26,7 +28,10 @@ ROOT = "/api/v4/"
 VALID_S = 60
 """How far the time of a signed request may be from the venue's own."""
 PAGE_DEFAULT, PAGE_MAX, PAGES_MAX = 100, 1_000, 100
-PRIVATE = ("orders", "open_orders", "my_trades", "accounts")
+PRIVATE = (
+    *("orders", "open_orders", "my_trades", "accounts"),
+    *("batch_orders", "cancel_batch_orders", "amend_batch_orders"),
+)
 TIME_CHARS_MAX, MS_CHARS_MAX = 12, 15
 
 
@@ -112,7 +117,8 @@ class GateRest:
             raise ApiError("INVALID_KEY", "Invalid key provided", 401)
         if state == "read_only" and request.method != "GET":
             raise ApiError("READ_ONLY", "The key may only read", 403)
-        if state == "restricted" and request.method == "POST":
+        cancels = request.path.endswith("cancel_batch_orders")
+        if state == "restricted" and request.method in {"POST", "PATCH"} and not cancels:
             raise ApiError("ACCOUNT_LOCKED", "The account is locked", 403)
 
     # -- orders and account ----------------------------------------------------------------
@@ -124,6 +130,16 @@ class GateRest:
         match (request.method, what, bool(rest)):
             case ("POST", "orders", False):
                 return formats.rest_order(self._place(request, now_ms))
+            case ("PATCH", "orders", True):
+                wanted = {**parameters, **_object(request), "order_id": rest}
+                return formats.rest_order(amend(self.exchange, wanted, now_ms))
+            case ("POST", "batch_orders", False):
+                self._check_in_time(request, now_ms)
+                return place_batch(request.body, now_ms, self._place_one)
+            case ("POST", "amend_batch_orders", False):
+                return amend_batch(request.body, now_ms, partial(amend, self.exchange))
+            case ("POST", "cancel_batch_orders", False):
+                return cancel_batch(request.body, now_ms, self._cancel_one)
             case ("GET", "orders", True):
                 return formats.rest_order(formats.find_order(self.exchange, rest))
             case ("DELETE", "orders", True):
@@ -143,22 +159,24 @@ class GateRest:
         raise ApiError("NOT_FOUND", f"{request.method} {name} is not simulated", 404)
 
     def _place(self, request: Request, now_ms: int) -> Order:
+        self._check_in_time(request, now_ms)
+        return self._place_one(_object(request), now_ms)
+
+    def _check_in_time(self, request: Request, now_ms: int) -> None:
         until = request.header("X-Gate-Exptime")
         if until and not (len(until) <= MS_CHARS_MAX and until.isascii() and until.isdigit()):
             raise invalid("X-Gate-Exptime")
         if until and now_ms > int(until):
             raise ApiError("REQUEST_EXPIRED", "The request came after its own time", 403)
-        try:
-            parameters = msgspec.json.decode(request.body, type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            raise ApiError("INVALID_PROTOCOL", "The body is no JSON object") from error
+
+    def _place_one(self, parameters: Mapping[str, Any], now_ms: int) -> Order:
         name = f"{formats.UNNAMED}{self.exchange.log.number_unnamed()}"
         wanted = formats.parse_order(self.exchange, parameters, name)
         instrument = wanted.listing.instrument
         if self._faults.take(("reject",), self._venue, instrument):
             raise ApiError("INVALID_PARAM_VALUE", "Order rejected by the matching engine")
-        partial = self._faults.take(("partial_fill",), self._venue, instrument)
-        share = Decimal(str(partial.parameters["fraction"])) if partial else Decimal(1)
+        part = self._faults.take(("partial_fill",), self._venue, instrument)
+        share = Decimal(str(part.parameters["fraction"])) if part else Decimal(1)
         try:
             return self.exchange.place(wanted, now_ms, share)
         except RefusedError as error:
@@ -170,6 +188,9 @@ class GateRest:
             raise ApiError("ORDER_CLOSED", "The order is closed")
         self.exchange.cancel(order, now_ms)
         return order
+
+    def _cancel_one(self, parameters: Mapping[str, Any], now_ms: int) -> Order:
+        return self._cancel(str(parameters.get("id") or ""), now_ms)
 
     def _cancel_all(self, parameters: Mapping[str, str], now_ms: int) -> list[Order]:
         symbol = parameters.get("currency_pair")
@@ -248,3 +269,10 @@ def _page(found: list[Any], parameters: Mapping[str, str]) -> list[Any]:
     limit = whole_number(parameters, "limit", PAGE_DEFAULT, PAGE_MAX)
     start = (whole_number(parameters, "page", 1, PAGES_MAX) - 1) * limit
     return found[start : start + limit]
+
+
+def _object(request: Request) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(request.body, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ApiError("INVALID_PROTOCOL", "The body is no JSON object") from error
