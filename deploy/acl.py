@@ -94,8 +94,8 @@ def rules_of(service: str) -> list[str]:
 
 
 def rules_of_operator() -> list[str]:
-    """Return what the command line may do: read everything, write commands."""
-    written = [keys(s) for s in ALL if s.producer == OPERATOR]
+    """Return what the command line may do: read everything, write commands and their audit."""
+    written = [keys(s) for s in ALL if OPERATOR in {s.producer, s.also}]
     return [
         f"{CONNECT} +info",
         selector("+xadd", written),

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
-AGAIN_S: Final = 5.0
-"""Longer than a task needs to close what it holds."""
+AGAIN_S: Final = 2.0
+"""Longer than a task needs to close what it holds, and shorter than any service has to end."""
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -169,6 +169,7 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
             "risk.event",
             "ctl.command",
             "alert",
+            "sys.audit",
         ),
     ),
     ServiceSpec(
@@ -251,8 +252,9 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         keeps_files=True,
         # Of the user that an operator's commands are written as.
         own_secrets="ARB_DASHBOARD_REDIS_",
-        # Nobody waits for it. It holds no key, so it shows plans and commands as they are written.
-        follows=("exec.event", "exec.plan", "ctl.command"),
+        # Nobody waits for it. It holds no key, so it shows plans and commands as they are written;
+        # of the audit trail it asks what is there already.
+        follows=("exec.event", "exec.plan", "ctl.command", "sys.audit"),
         measures=True,
     ),
 )

@@ -311,6 +311,16 @@ ALERT = StreamSpec(
     entries_max=2_000,
     bytes_max=4 * _MB,
 )
+SYS_AUDIT = StreamSpec(
+    name="sys.audit",
+    types=(control.Audited,),
+    producer="dashboard",
+    also="operator",  # commands given on a terminal
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=10_000,
+    bytes_max=8 * _MB,
+)
 SYS_HEALTH = StreamSpec(
     name="sys.health",
     types=(control.Heartbeat,),
@@ -341,6 +351,7 @@ ALL: tuple[StreamSpec, ...] = (
     RISK_POSITION,
     CTL_COMMAND,
     ALERT,
+    SYS_AUDIT,
     SYS_HEALTH,
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from shared.audit import Chain, of_no_file
 from shared.messages.balances import Balance, BalanceMoved
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Alert, Command, CommandKind, Severity
@@ -63,6 +64,7 @@ def facts(plans: int, seed: int) -> list[Message]:
         Denied(ts_ns=T0, opportunity_id="o1", reason="EDGE", context={"edge": "1"}),
         Command(ts_ns=T0, command_id="c1", kind=CommandKind.HALT, operator="me"),
         Alert(ts_ns=T0, service="risk", severity=Severity.INFO, code="C", text="t"),
+        of_no_file(Chain().next(T0, "me", "terminal", "halt", "confirmed", command_id="c1")),
         FundingPaid(
             ts_ns=T0,
             venue="gamma",

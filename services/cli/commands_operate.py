@@ -11,13 +11,14 @@ import typer
 
 from services.cli import settings
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson, RedisUrl
-from services.cli.output import console, emit_json
+from services.cli.output import console, emit_json, note
 from shared.config_masked import masked
 from shared.errors import BusUnavailable
 from shared.messages.control import CommandKind
 from shared.strategy_inputs import feeds_beside_books
+from shared.watch.by_hand import command_by_hand
 from shared.watch.link import open_link
-from shared.watch.operate import STOP_BY_HAND, CommandResult, command
+from shared.watch.operate import STOP_BY_HAND, CommandResult
 from shared.watch.outlook import outlook
 from shared.wording import counted
 
@@ -57,7 +58,7 @@ def _send(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> N
     async def ask() -> CommandResult:
         try:
             async with open_link(settings.target(redis)) as link:
-                return await command(link, kind, reason)
+                return await command_by_hand(link, kind, reason)
         except BusUnavailable as error:
             if STOP_BY_HAND in str(error):
                 raise
@@ -68,6 +69,8 @@ def _send(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> N
         emit_json(answer)
     else:
         console.print(answer_text(answer, kind), markup=False)
+    if answer.audit_problem:
+        note(f"arb: the audit trail does not have it: {answer.audit_problem}")
     raise typer.Exit(0 if answer.confirmed else EXIT_NOT_WELL)
 
 

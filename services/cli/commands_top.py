@@ -18,8 +18,8 @@ from services.cli.why_trail_text import trail_lines
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from shared.messages.control import CommandKind
+from shared.watch.by_hand import command_by_hand
 from shared.watch.link import Target, open_link
-from shared.watch.operate import command
 from shared.watch.why.answer import answer
 
 if TYPE_CHECKING:
@@ -72,6 +72,6 @@ def doors_to(where: Target, app: TopApp, *, may_command: bool) -> Doors:
 
     async def give(kind: CommandKind) -> str:
         async with open_link(where) as link:
-            return answer_text(await command(link, kind, REASON), kind)
+            return answer_text(await command_by_hand(link, kind, REASON), kind)
 
     return Doors(follow=feed.run, why=why, command=give if may_command else None)

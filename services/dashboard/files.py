@@ -8,14 +8,20 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from services.dashboard.access import Role
 from shared.audit import AuditEntry, Chain, line_of, verify
-from shared.bus.keys import keys_directory
-from shared.config import ENVIRON
+from shared.audit_files import (
+    FILE_BYTES_MAX,
+    FILE_NAME,
+    FILES_MAX,
+    last_entry,
+    older_files,
+    older_name,
+    trail_name,
+)
 from shared.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -23,13 +29,6 @@ log = logging.getLogger(__name__)
 TOKEN_BYTES: Final = 32
 DASHBOARDS_MAX: Final = 64
 """Of one user on one machine."""
-
-
-def directory(environ: Mapping[str, str] = ENVIRON) -> Path:
-    """Return where the dashboard keeps its files: beside the keys of this user, or as given."""
-    if given := environ.get("ARB_DASHBOARD_DIR"):
-        return Path(given)
-    return keys_directory(environ).parent / "dashboard"
 
 
 def read_tokens(folder: Path) -> dict[Role, str]:
@@ -75,7 +74,7 @@ def _own_file(folder: Path) -> tuple[Path, int]:
         ConfigError: There is none.
     """
     for number in range(DASHBOARDS_MAX):
-        path = folder / ("audit.jsonl" if not number else f"audit-of-{number + 1}.jsonl")
+        path = folder / (FILE_NAME if not number else f"audit-of-{number + 1}.jsonl")
         try:
             lock = os.open(path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, 0o600)
         except OSError as error:
@@ -92,8 +91,9 @@ def _own_file(folder: Path) -> tuple[Path, int]:
 
 
 class AuditFile:
-    """The audit trail on disk.
+    """The audit trail on disk, in files of at most ``FILE_BYTES_MAX`` bytes.
 
+    A full file is renamed and the chain goes on in a new one; the oldest beyond ``FILES_MAX`` goes.
     A chain that does not hold is put aside and a new one begun, whose first entry says so. Where
     another dashboard writes to it, this one has a file of its own. To one that cannot be read
     nothing is added, as nobody knows after which entry.
@@ -105,24 +105,31 @@ class AuditFile:
 
     def __init__(self, folder: Path, now_ns: int) -> None:
         self.path, self._lock = _own_file(folder)
+        self.name = trail_name(self.path)
         self.problem = ""
         lines: list[bytes] = []
+        older = older_files(self.path)
+        before: AuditEntry | None = None
         try:
+            before = last_entry(older[-1]) if older else None
             if self.path.exists():
                 lines = self.path.read_bytes().splitlines(keepends=True)
         except OSError as error:
             self.problem = (
-                f"{self.path} cannot be read: {error.strerror}; move it away and start again"
+                f"{error.filename} cannot be read: {error.strerror}; move it away and start again"
             )
             log.error("audit_not_read", extra={"reason": self.problem})
         self._is_read = not self.problem
-        self.entries, flaw = verify(lines)
-        self._chain = Chain(self.entries[-1] if self.entries and not flaw else None)
+        # Whether files before it are missing is told by `arb audit verify`.
+        self.entries, flaw = verify(lines, before, is_cut=before is None)
+        self._chain = Chain(self.entries[-1] if self.entries and not flaw else before)
+        self._first_seq = self.entries[0].seq if self.entries else 0
         if flaw:
-            aside = self.path.with_name(f"broken-{now_ns}.jsonl")
-            self.path.rename(aside)
-            log.error("audit_broken", extra={"reason": flaw, "path": str(aside)})
-            self.entries = []
+            log.error("audit_broken", extra={"reason": flaw, "path": str(self.path)})
+            for each in (*older, self.path):
+                suffix = each.name.removeprefix(self.path.stem)
+                each.rename(each.with_name(f"broken-{now_ns}{suffix}"))
+            self.entries, self._chain = [], Chain()
             self.add(now_ns, "dashboard", "", "start", f"the trail before is broken: {flaw}")
 
     def close(self) -> None:
@@ -147,7 +154,7 @@ class AuditFile:
         if not self._is_read:
             return entry
         try:
-            self._write(line_of(entry))
+            self._write(line_of(entry), entry.seq)
         except OSError as error:
             self.problem = f"{self.path} cannot be written: {error.strerror}"
             log.error("audit_not_written", extra={"reason": self.problem, "action": action})
@@ -157,8 +164,10 @@ class AuditFile:
         log.info("audit", extra={"seq": entry.seq, "hash": entry.hash, "action": action})
         return entry
 
-    def _write(self, line: bytes) -> None:
-        """Append a whole line, or nothing."""
+    def _write(self, line: bytes, seq: int) -> None:
+        """Append a whole line, or nothing; into a new file where this one would be too large."""
+        if self.path.exists() and self.path.stat().st_size + len(line) > FILE_BYTES_MAX:
+            self._put_by()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             size = os.fstat(descriptor).st_size
@@ -171,3 +180,11 @@ class AuditFile:
                 raise
         finally:
             os.close(descriptor)
+        if not size:
+            self._first_seq = seq
+
+    def _put_by(self) -> None:
+        """Rename the file, and remove the oldest ones that are too many."""
+        self.path.rename(older_name(self.path, self._first_seq))
+        for each in older_files(self.path)[: -(FILES_MAX - 1)]:
+            each.unlink()

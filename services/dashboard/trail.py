@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from services.dashboard.access import Access, Refused
 from services.dashboard.files import AuditFile
 from services.dashboard.topic import Topic
 from services.dashboard.values import ms
-from shared.audit import AuditEntry
+from shared.audit import AuditEntry, audited, of_no_file
 from shared.clock import Clock
+from shared.messages.control import Audited
 
 REFUSALS_MAX: Final = 10
 REFUSALS_WITHIN_NS: Final = 60_000_000_000
@@ -17,10 +19,26 @@ REFUSALS_WITHIN_NS: Final = 60_000_000_000
 
 
 class Trail:
-    """The audit trail as the server uses it."""
+    """The audit trail as the server uses it.
 
-    def __init__(self, file: AuditFile, topic: Topic, access: Access, clock: Clock) -> None:
+    Args:
+        file: Where entries are written; those that it has are shown.
+        topic: Where they are shown.
+        access: Counts refusals.
+        clock: Tells the time.
+        publish: Takes every entry; one that could not be written as of no file.
+    """
+
+    def __init__(
+        self,
+        file: AuditFile,
+        topic: Topic,
+        access: Access,
+        clock: Clock,
+        publish: Callable[[Audited], None],
+    ) -> None:
         self._file, self._topic, self._access, self._clock = file, topic, access, clock
+        self._publish = publish
         self._since_ns, self._written, self._left_out = clock.monotonic_ns(), 0, 0
         for entry in file.entries[-topic.rows_max :]:
             self._show(entry)
@@ -56,6 +74,7 @@ class Trail:
             command_id=command_id,
         )
         self._show(entry)
+        self._publish(of_no_file(entry) if self._file.problem else audited(entry, self._file.name))
 
     def refused(self, why: Refused, who: str, address: str, action: str) -> None:
         """Count a refusal, and write it unless there were many within the last minute."""

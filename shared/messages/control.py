@@ -10,6 +10,7 @@ from shared.messages.bounds import (
     Count,
     Id,
     Key,
+    MaybeId,
     Moment,
     Name,
 )
@@ -58,6 +59,25 @@ class Alert(DecisionMessage, frozen=True, kw_only=True, tag="alert"):
     text: str
     subject: Name = ""
     count: Count = 1
+
+
+class Audited(DecisionMessage, frozen=True, kw_only=True, tag="audited"):
+    """One entry of an audit trail: who did, or tried, what, and what became of it.
+
+    ``trail`` names the file that the entry is in, empty where it is in none (commands given on a
+    terminal). ``seq``, ``before`` and ``hash`` are those of the file's chain (shared/audit.py).
+    """
+
+    trail: str
+    seq: Count
+    who: str
+    address: str
+    action: str
+    outcome: str
+    arguments: dict[str, str] = {}
+    command_id: MaybeId = ""
+    before: Id
+    hash: Id
 
 
 class Heartbeat(DecisionMessage, frozen=True, kw_only=True, tag="heartbeat"):

@@ -19,7 +19,7 @@ import msgspec.inspect
 from shared.messages.arb import Opportunity
 from shared.messages.balances import BalanceMoved
 from shared.messages.base import Message
-from shared.messages.control import Alert, Command
+from shared.messages.control import Alert, Audited, Command
 from shared.messages.execution import (
     ApprovedPlan,
     BalanceReport,
@@ -94,6 +94,7 @@ TABLES: Final = {
         Table(name="trading_states", key=("ts_since_ns", "state", "reason")),
         Table(name="commands", key=("command_id",)),
         Table(name="alerts", key=("ts_ns", "service", "code", "subject")),
+        Table(name="audit", key=("hash",)),
         Table(name="execution_modes", key=("mode",)),
     )
 }
@@ -294,6 +295,7 @@ _MAKERS: Final[dict[type[Message], Callable[[Any, str], list[Row]]]] = {
     TradingStateChanged: _state,
     Command: _as_it_is("commands"),
     Alert: _as_it_is("alerts"),
+    Audited: _as_it_is("audit"),
     ExecutorReady: _mode,
 }
 

@@ -182,7 +182,8 @@ class Link:
         """Append one message, signed with the key if it is given, and return its entry id."""
         payload = encode(spec, [message])
         entry: Any = {FIELD: payload, SIGNATURE: keys.sign(spec, payload)}
-        entry_id = await self._ask(self._redis.xadd(spec.key(), entry))
+        most = spec.entries_max if spec.delivery is Delivery.LATEST else None
+        entry_id = await self._ask(self._redis.xadd(spec.key(), entry, maxlen=most))
         return str(entry_id.decode())
 
     async def holds(self, spec: StreamSpec, entry_id: str) -> bool:

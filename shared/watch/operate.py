@@ -43,6 +43,7 @@ class CommandResult:
     sent, more than once where Redis' data fell back behind it. ``dead`` are those who would carry
     it out and are not heard, and for how many seconds (``None``: never); ``sentinel`` is what the
     sentinel said that it did about it, ``sentinel_acts`` whether it lives and may act.
+    ``audit_problem`` is why the audit trail does not have it.
     """
 
     command: str
@@ -58,6 +59,7 @@ class CommandResult:
     dead: dict[str, float | None] = field(default_factory=dict)
     sentinel: str = ""
     sentinel_acts: bool = False
+    audit_problem: str = ""
 
 
 def new_command(kind: CommandKind, reason: str, operator: str = "") -> Command:
@@ -67,7 +69,7 @@ def new_command(kind: CommandKind, reason: str, operator: str = "") -> Command:
         ts_ns=now_ns,
         command_id=f"{kind.lower()}-{now_ns}",
         kind=kind,
-        operator=operator or f"{_user()}@{socket.gethostname()}",
+        operator=operator or by_whom(),
         reason=reason,
     )
 
@@ -238,6 +240,11 @@ class _Watch:
         reached = self._is_taken and self.answer.state == WANTED[self._sent.kind]
         self.answer.confirmed = reached and self._idle and self._flat
         return self.answer.confirmed
+
+
+def by_whom() -> str:
+    """Return this user on this machine."""
+    return f"{_user()}@{socket.gethostname()}"
 
 
 def _user() -> str:

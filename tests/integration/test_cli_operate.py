@@ -12,9 +12,9 @@ import pytest
 from services.cli.commands_operate import outlook
 from shared.embedded import EmbeddedServer
 from shared.messages.base import Certainty, TradingState
-from shared.messages.control import Alert, Command, CommandKind, Heartbeat, Severity
+from shared.messages.control import Alert, Audited, Command, CommandKind, Heartbeat, Severity
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
-from shared.streams import CTL_COMMAND
+from shared.streams import CTL_COMMAND, SYS_AUDIT
 from shared.watch.link import Link
 from shared.watch.operate import CommandResult, command
 from tests.decision_builders import make_beat
@@ -29,6 +29,15 @@ async def test_a_halt_is_kept_when_nobody_is_there(link: Link, server: EmbeddedS
     (kept,) = await link.newest(CTL_COMMAND, count=5)
     assert isinstance(kept.message, Command)
     assert (kept.message.kind, kept.message.reason) == (CommandKind.HALT, "test")
+    (audited,) = [item.message for item in await link.newest(SYS_AUDIT, count=5)]
+    assert isinstance(audited, Audited)
+    assert (audited.action, audited.address, audited.who) == (
+        "halt",
+        "terminal",
+        kept.message.operator,
+    )
+    assert audited.outcome.startswith("not confirmed")
+    assert (audited.arguments, audited.command_id) == ({"reason": "test"}, answer["command_id"])
 
 
 def trading(state: TradingState, *commands: str, reason: str = "by test") -> TradingStateChanged:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,10 @@ from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.base import BookState
 from shared.messages.market import DepthView
+from shared.sql_ledger.database import open_to_write
+from shared.sql_ledger.rows import rows_of
+from shared.streams import SYS_AUDIT
+from shared.watch.link import open_link
 from tests.integration.processes import ServiceProcess
 from tests.support import ROOT, eventually
 
@@ -221,22 +225,60 @@ def test_the_command_line_verifies_a_trail(folder: Path) -> None:
         audit.add(number, "operator-1", "127.0.0.1", "halt", "confirmed")
     audit.close()
 
-    def verified() -> tuple[int, dict[str, Any]]:
-        done = subprocess.run(
-            [sys.executable, "-m", "services.cli.main", "audit", "verify", audit.path, "--json"],
-            cwd=ROOT,
-            capture_output=True,
-            check=False,
-        )
-        return done.returncode, json.loads(done.stdout)
-
-    code, told = verified()
+    code, told = arb_audit("verify", str(audit.path))
     assert (code, told["well"], told["entries"]) == (0, True, 3)
+    assert told["compared_with"] == []
+    assert {*told["not_compared_with"]} == {"stream", "ledger"}
     audit.path.write_bytes(audit.path.read_bytes().replace(b"127.0.0.1", b"127.0.0.2", 1))
-    assert verified() == (
-        1,
-        {"well": False, "entries": 0, "last_hash": "", "flaw": "line 1 was changed"},
+    code, told = arb_audit("verify", str(audit.path))
+    assert (code, told["well"], told["entries"]) == (1, False, 0)
+    assert told["flaw"] == "line 1 was changed"
+
+
+def arb_audit(*arguments: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli.main", "audit", *arguments, "--json"],
+        cwd=ROOT,
+        env={**os.environ, "ARB_CONFIG": "none.toml", "ARB_REDIS_URL": "redis://127.0.0.1:1"},
+        capture_output=True,
+        check=False,
     )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+async def test_an_end_that_was_cut_off_is_told_by_the_stream_and_the_ledger(
+    tmp_path: Path, server: EmbeddedServer, folder: Path
+) -> None:
+    async with dashboard(tmp_path, server) as (running, browser):
+        assert (await browser.ask("POST", "/api/v1/session", json={"token": "x" * 43}))[0] == 401
+        assert await browser.sign_in(folder) == 204
+        assert running.end(signal.SIGTERM) == 0
+    (tmp_path / "again").mkdir()
+    async with dashboard(tmp_path / "again", server) as (running, browser):
+        assert await browser.sign_in(folder) == 204
+        assert running.end(signal.SIGTERM) == 0
+    path, verified = folder / "audit.jsonl", ("verify", str(folder / "audit.jsonl"))
+    code, told = await asyncio.to_thread(arb_audit, *verified, "--redis", server.url)
+    assert (code, told["entries"], told["on_record"]) == (0, 3, 3), told
+    async with open_link(server.url) as link:
+        items = [item.message for item in await link.newest(SYS_AUDIT, count=9)]
+    assert len(items) == 3, "what a dashboard finds on the stream it does not say again"
+    ledger = str(tmp_path / "ledger.sqlite")
+    with closing(open_to_write(Path(ledger))) as there:
+        for _ in range(2):
+            there.write([row for item in items for row in rows_of(item, "e")], {})
+    code, listed = await asyncio.to_thread(
+        arb_audit, "--redis", server.url, "--ledger", ledger, "--who", "-", "--refused"
+    )
+    assert (code, [row["outcome"] for row in listed["audit"]]) == (0, ["refused: token"])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+    for source in (("--redis", server.url), ("--ledger", ledger)):
+        code, told = await asyncio.to_thread(arb_audit, *verified, *source)
+        assert (code, told["entries"], told["well"]) == (1, 2, False)
+        assert told["flaw"].startswith("its end was cut off: 1 entry on record missing here")
+    assert arb_audit(*verified)[0] == 0, "its chain alone does not tell"
 
 
 async def test_a_request_that_is_none_ends_the_channel_with_a_reason(

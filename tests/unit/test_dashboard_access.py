@@ -96,7 +96,7 @@ def test_wrong_tokens_keep_no_right_one_out_and_a_clock_set_back_nobody(
     access: Access, tmp_path: Path
 ) -> None:
     clock, engine = StartedClock(), DashboardEngine(Config())
-    trail = Trail(AuditFile(tmp_path, 1), engine.audit, access, clock)
+    trail = Trail(AuditFile(tmp_path, 1), engine.audit, access, clock, [].append)
     api = Api(engine, access, trail, clock, target=None, version="1")
 
     def tried(token: str) -> Any:

@@ -7,10 +7,11 @@ from shared.sql_ledger.migrations import (
     m0002_more_fields,
     m0003_fills_by_side,
     m0004_balance_moves,
+    m0005_audit,
 )
 
 _BOTH: tuple[tuple[str, ...], ...] = (m0001_first.SQL, m0002_more_fields.SQL)
-_BOTH_AFTER: tuple[tuple[str, ...], ...] = (m0004_balance_moves.SQL,)
+_BOTH_AFTER: tuple[tuple[str, ...], ...] = (m0004_balance_moves.SQL, m0005_audit.SQL)
 """Steps whose statements are the same in both databases, but for the names of types."""
 MIGRATIONS: tuple[tuple[str, ...], ...] = (*_BOTH, m0003_fills_by_side.SQLITE, *_BOTH_AFTER)
 """Statements of each step; the schema version of a ledger is how many it has taken."""

@@ -1,0 +1,132 @@
+"""An audit trail over its files, and compared with what is on record of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.dashboard import files
+from services.dashboard.files import AuditFile
+from shared import audit_files
+from shared.audit import AuditEntry, Chain, audited, compare, line_of, of_no_file, verify
+from shared.audit_files import hashes_aside, older_files, read_whole
+
+BYTES_MAX = 1_500
+FILES_MAX = 4
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "FILE_BYTES_MAX", BYTES_MAX)
+    monkeypatch.setattr(files, "FILES_MAX", FILES_MAX)
+    monkeypatch.setattr(audit_files, "FILES_MAX", FILES_MAX)
+
+
+def chain(count: int, since_ns: int = 1) -> list[AuditEntry]:
+    made, entries = Chain(), []
+    for number in range(count):
+        entries.append(made.next(since_ns + number, "operator-1", "::1", "halt", "confirmed"))
+        made.take(entries[-1])
+    return entries
+
+
+def write(folder: Path, count: int, since_ns: int = 1) -> AuditFile:
+    """Entries by dashboards that are restarted now and then."""
+    for number in range(count):
+        if not number % 3:
+            audit = AuditFile(folder, since_ns + number)
+        audit.add(since_ns + number, "operator-1", "::1", "halt", "confirmed")
+        assert not audit.problem
+        if number % 3 == 2 or number == count - 1:
+            audit.close()
+    return audit
+
+
+def test_the_chain_goes_on_from_file_to_file(tmp_path: Path) -> None:
+    path = write(tmp_path, 14).path
+    older = older_files(path)
+    assert len(older) in {2, 3}, "14 entries of some 300 bytes"
+    assert all(each.stat().st_size <= BYTES_MAX for each in (*older, path))
+    whole = read_whole(path)
+    assert ([entry.seq for entry in whole.entries], whole.flaw) == ([*range(1, 15)], "")
+    assert whole.files == len(older) + 1
+
+
+def test_files_are_bounded_and_the_newest_are_kept(tmp_path: Path) -> None:
+    path = write(tmp_path, 60).path
+    assert len(older_files(path)) == FILES_MAX - 1
+    whole = read_whole(path)
+    assert whole.flaw == ""
+    assert [entry.seq for entry in whole.entries] == [*range(whole.entries[0].seq, 61)]
+    assert whole.entries[0].seq > 1
+
+
+def test_what_is_missing_of_the_files_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, 14).path
+    first, *_, last = older_files(path)
+    lines = last.read_bytes().splitlines(keepends=True)
+    last.write_bytes(b"".join(lines[:-1]))
+    assert read_whole(path).flaw == "line 1 does not follow the line before it"
+    last.write_bytes(b"".join([lines[0].replace(b"::1", b"::2"), *lines[1:]]))
+    assert read_whole(path).flaw == f"{last.name}: line 1 was changed"
+    last.write_bytes(b"".join(lines))
+    away = path.rename(tmp_path / "away")
+    assert read_whole(path).flaw == "audit.jsonl is gone"
+    away.rename(path)
+    assert read_whole(path).flaw == ""
+    first.unlink()
+    assert "line 1 does not follow" in read_whole(path).flaw, "fewer than may be kept"
+
+
+def test_a_broken_trail_is_put_aside_with_its_older_files(tmp_path: Path) -> None:
+    path = write(tmp_path, 14).path
+    count = len(older_files(path))
+    held = read_whole(path).entries
+    path.write_bytes(b"{}\n")
+    AuditFile(tmp_path, 99).close()
+    assert len([*tmp_path.glob("broken-99.*jsonl")]) == count + 1
+    assert older_files(path) == []
+    whole = read_whole(path)
+    assert (len(whole.entries), whole.flaw) == (1, "")
+    on_record = [audited(entry, "here") for entry in held[:4]]
+    assert compare(whole.entries, on_record, "here", hashes_aside(path)) == ("", 4)
+    assert compare(whole.entries, on_record, "here")[0]
+
+
+def test_an_end_that_was_cut_off_is_told() -> None:
+    entries = chain(5)
+    told = [audited(entry, "here") for entry in entries]
+    assert compare(entries, told, "here") == ("", 5)
+    flaw, count = compare(entries[:3], told, "here")
+    assert count == 5
+    assert flaw.startswith("its end was cut off: 2 entries on record missing here, the first is ")
+    assert "entry 4 (operator-1 halt: confirmed)" in flaw
+    assert "cut off" in compare([], told, "here")[0], "also where nothing is left"
+    assert compare(entries, told[:2], "here") == ("", 2), "what Redis has not got yet is no fault"
+
+
+def test_a_file_that_was_written_anew_is_told() -> None:
+    told = [audited(entry, "here") for entry in chain(5)]
+    forged = chain(9, since_ns=7)
+    assert verify(map(line_of, forged))[1] == "", "its chain is whole"
+    assert compare(forged, told, "here")[0].startswith("it was rewritten: 5 entries on record")
+
+
+def test_what_is_no_part_of_the_trail_is_not_missed() -> None:
+    entries = chain(4)
+    others = [audited(entry, "there") for entry in chain(3, since_ns=50)]
+    terminal = of_no_file(chain(1, since_ns=90)[0])
+    noise = msgspec.structs.replace(audited(entries[0], "here"), who="somebody")
+    assert compare(entries, [*others, terminal, noise], "here") == ("", 0)
+    kept = entries[2:]
+    told = [audited(entry, "here") for entry in entries]
+    assert compare(kept, told, "here") == ("", 4), "older files are kept no more"
+
+
+def test_a_trail_is_known_under_the_name_of_before() -> None:
+    """A container's host name is another one each time it is made."""
+    entries = chain(5)
+    told = [audited(entry, "old:/audit.jsonl") for entry in entries]
+    assert "cut off" in compare(entries[:4], told, "new:/audit.jsonl")[0]
