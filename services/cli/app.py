@@ -26,6 +26,7 @@ from services.cli import (
     commands_init,
     commands_ledger,
     commands_look,
+    commands_man,
     commands_operate,
     commands_rebalance,
     commands_research,
@@ -82,6 +83,7 @@ commands_venues.register(app)
 commands_watch.register(app)
 app.command("verify")(verify_command)
 commands_completion.register(app)
+commands_man.register(app)
 
 
 def run() -> int:

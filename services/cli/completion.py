@@ -43,6 +43,7 @@ def places_of(command: Any, path: str = PROGRAM) -> Iterator[Place]:
     options = [
         Word(name, _line(getattr(each, "help", None)))
         for each in command.params
+        if not each.hidden
         for name in each.opts
         if name.startswith("--")
     ]
