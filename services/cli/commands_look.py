@@ -98,6 +98,7 @@ def tail_command(
     """Decode and print the messages of a stream."""
     spec = _find_stream(stream)
     tail.check_since(since)
+    tail.check_filters(spec, strategy, instrument)
 
     async def print_all() -> None:
         left = count

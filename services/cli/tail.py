@@ -10,6 +10,7 @@ from typing import Any
 
 from services.cli.output import as_record
 from shared.errors import ConfigError
+from shared.messages.bounds import STRATEGY
 from shared.streams import StreamSpec
 from shared.watch.link import Link, StreamItem
 
@@ -34,6 +35,28 @@ def check_since(since: str | None) -> None:
         )
 
 
+INSTRUMENT_FIELDS = ("instrument", "other_instrument", "buy_instrument", "sell_instrument")
+STRATEGY_FIELDS = ("strategy_id", "strategy")
+
+
+def check_filters(spec: StreamSpec, strategy: str | None, instrument: str | None) -> None:
+    """Check that a stream's messages can be of a strategy or instrument that is asked for.
+
+    Raises:
+        ConfigError: No message of it ever is.
+    """
+    fields = {name for kind in spec.types for name in kind.__struct_fields__}
+    if strategy is not None:
+        if not strategy or not STRATEGY.pattern.fullmatch(strategy):
+            raise ConfigError(
+                f"--strategy {strategy!r} is no strategy's id; arb strategy list names them"
+            )
+        if fields.isdisjoint(STRATEGY_FIELDS):
+            raise ConfigError(f"--strategy: nothing on {spec.name} is of a strategy; leave it out")
+    if instrument is not None and fields.isdisjoint({*INSTRUMENT_FIELDS, "legs", "rules"}):
+        raise ConfigError(f"--instrument: nothing on {spec.name} is of one; leave it out")
+
+
 async def follow(
     link: Link,
     spec: StreamSpec,
@@ -56,10 +79,7 @@ async def follow(
 
 def instruments_of(message: Any) -> set[str]:
     """Return the instruments a message is about, empty where it is about none."""
-    found = {
-        getattr(message, name, None)
-        for name in ("instrument", "other_instrument", "buy_instrument", "sell_instrument")
-    }
+    found = {getattr(message, name, None) for name in INSTRUMENT_FIELDS}
     found.update(leg.instrument for leg in getattr(message, "legs", ()))
     rules = getattr(message, "rules", None)
     if rules is not None:

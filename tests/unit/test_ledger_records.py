@@ -264,6 +264,23 @@ def test_a_name_that_the_ledger_does_not_know_is_told_with_those_it_does(
     empty.close()
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"plan": "p 1"}, "--plan 'p 1' is no plan's id; arb plans lists them"),
+        ({"plan": ""}, "--plan '' is no plan's id; arb plans lists them"),
+        ({"plan": "p999999"}, "no plan 'p999999' in the ledger; arb plans lists them"),
+        ({"reason": "edge_max"}, "no reason 'edge_max'; there are EDGE_MAX"),
+        ({"reason": "???"}, "no reason '???'; there are "),
+    ],
+)
+def test_a_plan_or_reason_that_cannot_be_is_an_error(ledger, asked, told) -> None:
+    with pytest.raises(ConfigError) as error:
+        ledger_records.check_known(ledger, Wanted(**asked))
+    assert str(error.value).startswith(told)
+    ledger_records.check_known(ledger, Wanted(plan="p000001", reason="EDGE_MAX"))
+
+
 def test_a_name_of_a_leg_alone_is_known(tmp_path) -> None:
     planned = approved(1, T0)
     gamma = msgspec.structs.replace(planned.legs[1], venue="gamma", instrument="BTC/USDC")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -18,10 +19,14 @@ from shared.domain.fees import plus_known
 from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
 from shared.messages.base import Certainty
+from shared.messages.bounds import PLAN_ID
 from shared.sql_ledger.database import Ledger
 from shared.sql_ledger.rows import Columns
+from shared.watch.why.remedies import DENIALS
 
 Record = dict[str, Any]
+NEAR_MAX = 3
+"""So many reasons are told that are like one that there is not."""
 NAMED_MAX = 20
 """So many names that the ledger knows are told where one is asked for that it does not."""
 
@@ -222,11 +227,15 @@ _SAID_IN: dict[str, Sequence[str]] = {
 
 
 def check_known(ledger: Ledger, wanted: Wanted) -> None:
-    """Check the names by which nothing was found: venue, instrument, strategy.
+    """Check what nothing was found by: venue, instrument, strategy, plan, reason.
 
     Raises:
-        ConfigError: The ledger has others, and nothing at all of this one.
+        ConfigError: The ledger has others, and nothing at all of this one; or it cannot be one.
     """
+    if wanted.plan is not None:
+        _check_plan(ledger, wanted.plan)
+    if wanted.reason is not None:
+        _check_reason(ledger, wanted.reason)
     for name, tables in _SAID_IN.items():
         value = getattr(wanted, name)
         selects = [f"SELECT {name} AS known FROM {table}" for table in tables]
@@ -238,6 +247,28 @@ def check_known(ledger: Ledger, wanted: Wanted) -> None:
             named = ", ".join(known[:NAMED_MAX])
             more = f" and {len(known) - NAMED_MAX} more" if len(known) > NAMED_MAX else ""
             raise ConfigError(f"no {name} {value!r} in the ledger; it has {named}{more}")
+
+
+def _check_plan(ledger: Ledger, plan: str) -> None:
+    """Refuse what is no plan's id, and one that nothing in the ledger is of."""
+    if not PLAN_ID.pattern.fullmatch(plan):
+        raise ConfigError(f"--plan {plan!r} is no plan's id; arb plans lists them")
+    for table in ("plans", "orders", "fills"):
+        if ledger.query(f"SELECT 1 AS found FROM {table} WHERE plan_id = ? LIMIT 1", [plan]):
+            return
+    raise ConfigError(f"no plan {plan!r} in the ledger; arb plans lists them")
+
+
+def _check_reason(ledger: Ledger, reason: str) -> None:
+    """Refuse what is no reason of a denial, of this version or one that wrote the ledger."""
+    told = [row["reason"] for row in ledger.query("SELECT DISTINCT reason FROM denials")]
+    known = sorted({*DENIALS, *told})
+    if reason in known:
+        return
+    near = get_close_matches(reason.upper(), known, NEAR_MAX) or known[:NAMED_MAX]
+    raise ConfigError(
+        f"no reason {reason!r}; there are {', '.join(near)} and others, see docs/denials.md"
+    )
 
 
 def _is_of_a_leg(ledger: Ledger, name: str, value: str) -> bool:
