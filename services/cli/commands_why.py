@@ -18,6 +18,7 @@ from services.cli.why_trail_text import trail_lines
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from shared.watch.why.answer import Verdict, answer
+from shared.watch.why.pair import check_pair, narrow, parse_pair
 
 MINUTES = 10
 MINUTES_MAX = 7 * 24 * 60
@@ -26,6 +27,12 @@ Minutes = Annotated[
     int | None,
     typer.Option(
         "--minutes", min=1, max=MINUTES_MAX, help=f"How far back to look; {MINUTES} by default."
+    ),
+]
+Between = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--pair", metavar="A B", help="Only between two markets, like VENUE:BTC/USDT, or venues."
     ),
 ]
 Id = Annotated[
@@ -45,6 +52,7 @@ def why(
     redis: RedisUrl = None,
     ledger: Ledgers = None,
     minutes: Minutes = None,
+    pair: Between = None,
     as_json: AsJson = False,
 ) -> None:
     """Why it does not trade, with numbers; with ID, why that opportunity or plan went as it did.
@@ -54,15 +62,23 @@ def why(
     if wanted is not None:
         if minutes is not None:
             raise ConfigError("--minutes is for all of it; leave it out, or leave out the ID")
+        if pair is not None:
+            raise ConfigError("--pair is for comparisons; leave it out, or leave out the ID")
         _one(wanted, redis, ledger, as_json)
         return
     if ledger is not None:
         raise ConfigError("--ledger is for one opportunity or plan; give its ID, or leave it out")
+    asked = None if pair is None else parse_pair(*pair)
     now_ns = SystemClock.now_ns()
     since_ns = now_ns - (minutes or MINUTES) * 60_000_000_000
     facts, beats = asyncio.run(why_reading.read(target(redis), since_ns, now_ns))
     why_reading.take_config(facts)
+    if asked is not None:
+        check_pair(facts, asked)
+        facts = narrow(facts, asked)
     found = answer(facts, beats)
+    if asked is not None:
+        found["pair"] = [str(place) for place in asked]
     if as_json:
         emit_json(found)
     else:

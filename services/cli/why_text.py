@@ -27,7 +27,8 @@ def lines_of(answer: dict[str, Any]) -> list[str]:
     if answer["funnel"] is None:
         return lines
     window = duration((answer["until_ns"] - answer["since_ns"]) / 1e9)
-    lines += ["", *textwrap.wrap(f"the last {window} at {answer['redis']}", WIDTH)]
+    between = f" between {' and '.join(answer['pair'])}" if "pair" in answer else ""
+    lines += ["", *textwrap.wrap(f"the last {window}{between} at {answer['redis']}", WIDTH)]
     for label, text in _steps(answer["funnel"]):
         lines += paragraph(label, text)
     return lines

@@ -171,6 +171,8 @@ class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
     (``None`` where the gate stops before an edge is known); ``context`` says the numbers of the
     last one. ``strategy_id`` is the configured strategy that compared them, ``needs_bps`` the least
     edge that it asks of this pair now (``None`` where it depends on more than the pair).
+    ``fees_bps`` are the fees in ``edge_bps_best``, so their sum is the edge before fees (``None``
+    where the strategy does not say).
     """
 
     detector: Name
@@ -185,3 +187,4 @@ class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
     context: dict[str, str] = {}
     strategy_id: Strategy = ""
     needs_bps: AnyFloat | None = None
+    fees_bps: AnyFloat | None = None

@@ -25,21 +25,26 @@ ROUTES_MAX = 65_536
 
 
 class Stopped(msgspec.Struct, frozen=True, gc=False):
-    """The gate that stopped a comparison, the numbers behind it, and the best edge if known."""
+    """The gate that stopped a comparison, the numbers behind it, and the best edge if known.
+
+    ``fees_bps`` are the fees that the edge is net of, where they are known.
+    """
 
     gate: str
     values: tuple[object, ...]
     edge_bps: float | None = None
+    fees_bps: float | None = None
 
 
 class _Miss:
     """Comparisons of one pair that one gate stopped since the last near miss was published."""
 
-    __slots__ = ("count", "edge_bps_best", "last", "ts_from_ns")
+    __slots__ = ("count", "edge_bps_best", "fees_bps", "last", "ts_from_ns")
 
     def __init__(self, first: Stopped) -> None:
         self.count = 0
         self.edge_bps_best = -math.inf  # where no edge is known
+        self.fees_bps: float | None = None
         self.ts_from_ns = 0
         self.last = first
 
@@ -107,7 +112,7 @@ class NearMisses:
         miss.last = stopped
         edge = stopped.edge_bps
         if edge is not None and edge > miss.edge_bps_best:
-            miss.edge_bps_best = edge
+            miss.edge_bps_best, miss.fees_bps = edge, stopped.fees_bps
 
     def due(self, detector: str, strategy_id: str, now_ns: int) -> list[NearMiss]:
         """Return the near misses whose window is over.
@@ -147,6 +152,7 @@ class NearMisses:
             context=dict(zip(self._names[gate], map(str, miss.last.values), strict=True)),
             strategy_id=strategy_id,
             needs_bps=route.needs_bps,
+            fees_bps=None if miss.edge_bps_best == -math.inf else miss.fees_bps,
         )
 
 

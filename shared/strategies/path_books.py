@@ -76,6 +76,19 @@ class PathBook:
         )
 
 
+def fees_bps(edge_bps: float, steps: Iterable[tuple[PathBook, Side]]) -> float:
+    """Return the fees in a net edge of taker's orders, basis points of what the first one spends.
+
+    A sell keeps ``1 - fee`` of what it gets, a buy pays ``1 + fee``: without these factors the edge
+    would be the gross one.
+    """
+    net = 1.0 + edge_bps / 1e4
+    gross = net
+    for book, side in steps:
+        gross *= 1.0 + book.fee if side is Side.BUY else 1.0 / (1.0 - book.fee)
+    return (gross - net) * 1e4
+
+
 class PathBooks:
     """All spot books that a strategy sees, numbered in the order of their appearance."""
 

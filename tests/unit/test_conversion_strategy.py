@@ -101,6 +101,11 @@ def test_at_one_to_one_it_would_have_paid() -> None:
     assert miss.edge_bps_best == pytest.approx(
         (50_400 / 50_000 * 0.97 * 0.999**2 / 1.001 - 1) * 1e4
     )
+    assert miss.edge_bps_best is not None
+    assert miss.fees_bps is not None
+    assert miss.edge_bps_best + miss.fees_bps == pytest.approx(
+        (50_400 / 50_000 * 0.97 - 1) * 1e4
+    ), "without fees"
 
 
 @pytest.mark.parametrize(

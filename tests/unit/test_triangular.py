@@ -106,7 +106,12 @@ def test_what_was_held_back_is_offered_again_soon() -> None:
 def test_what_does_not_pay_is_counted_by_how_far_it_is() -> None:
     watched = Watched(edge_bps_min=60)
     watched.prices()
-    assert set(watched.misses()) == {"CYCLE_EDGE_MIN"}
+    (miss,) = watched.misses().values()
+    assert miss.gate == "CYCLE_EDGE_MIN"
+    assert miss.edge_bps_best is not None
+    assert miss.fees_bps == pytest.approx(30.0, abs=0.5), "three orders of 10 bps"
+    gross = 1 / PRICES["BTC/USDT"][1] / PRICES["ETH/BTC"][1] * PRICES["ETH/USDT"][0]
+    assert miss.edge_bps_best + miss.fees_bps == pytest.approx((gross - 1) * 1e4)
     watched = Watched()
     watched.prices(**{"ETH/USDT": (2_505.0, 2_506.0)})
     miss = watched.misses()["CYCLE_LOSES"]

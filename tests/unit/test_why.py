@@ -13,6 +13,7 @@ from services.cli.why_text import WIDTH, lines_of
 from services.risk.halt_causes import HaltCause
 from services.risk.reasons import DenyReason
 from shared.config_sections import Config, VenueConfig
+from shared.errors import ConfigError
 from shared.messages.arb import NearMiss
 from shared.messages.base import BookState, Certainty, Message, TradingState
 from shared.messages.execution import Denied, PlanOutcome, TradingStateChanged
@@ -22,6 +23,7 @@ from shared.watch.why.answer import Verdict, answer
 from shared.watch.why.facts import Facts
 from shared.watch.why.funnel import PAID_GATES, PRICE_GATES, QUIET_GATES
 from shared.watch.why.obstacles import Effect, duration
+from shared.watch.why.pair import check_pair, narrow, parse_pair
 from shared.watch.why.remedies import DENIALS, GATES, HALTS
 from tests.decision_builders import (
     SECOND,
@@ -394,3 +396,46 @@ def test_every_line_fits_80_columns():
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_strategy_that_says_its_fees_has_a_gross_edge() -> None:
+    known = miss("CYCLE_LOSES", -12.0, detector="triangular", fees_bps=30.0)
+    unknown = miss("SETTLED", 4.0, detector="funding_carry", strategy_id="carry")
+    rows = {row["gate"]: row for row in answer(make_facts(known, unknown))["funnel"]["near_misses"]}
+    row = rows["CYCLE_LOSES"]
+    assert (row["edge_bps"], row["gross_bps"], row["fees_bps"]) == (-12.0, 18.0, 30.0)
+    assert (rows["SETTLED"]["gross_bps"], rows["SETTLED"]["fees_bps"]) == (None, None)
+
+
+def test_a_pair_has_what_was_compared_between_its_markets_in_either_direction() -> None:
+    back = miss("EDGE_MIN", 1.0, buy_venue="beta", sell_venue="alpha")
+    other = miss("NOT_CROSSED", -9.0, sell_venue="gamma")
+    offer, elsewhere = make_opportunity(), miss("LOT", 2.0, buy_venue="gamma", sell_venue="delta")
+    gone = Denied(ts_ns=T0, opportunity_id="other", reason="EDGE_MIN", context={})
+    denied = Denied(ts_ns=T0, opportunity_id=offer.opportunity_id, reason="EDGE_MIN", context={})
+    facts = make_facts(miss(), back, other, elsewhere, offer, gone, denied)
+    venues = {leg.venue for leg in offer.legs}
+    found = answer(narrow(facts, parse_pair("alpha", f"beta:{SPOT}")))["funnel"]
+    assert {row["gate"] for row in found["near_misses"]} == {"FEES", "EDGE_MIN"}
+    of_offer = answer(narrow(facts, parse_pair(*sorted(venues))))["funnel"]
+    assert of_offer["found"]["opportunities"] == 1
+    assert [(row["reason"], row["count"]) for row in of_offer["denied"]] == [("EDGE_MIN", 1)]
+    assert answer(narrow(facts, parse_pair("alpha", "delta")))["funnel"]["near_misses"] == []
+    lines = "\n".join(lines_of({**answer(facts), "pair": ["alpha", "beta"]}))
+    assert "between alpha and beta at" in " ".join(lines.split())
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        (("", "beta"), "--pair '': give a venue or a market, like VENUE:BTC/USDT"),
+        (("alpha:", "beta"), "--pair 'alpha:': give a venue or a market"),
+        (("alpha:BTC", "beta"), "--pair 'alpha:BTC': "),
+        ((f"alpha:{SPOT}", f"alpha:{SPOT}"), "that is one market; name two"),
+        (("alpha", "nowhere"), "nothing is known of nowhere; there are alpha, beta"),
+        (("alpha", "beta:XRP/USDT"), f"nothing is known of beta:XRP/USDT; there are beta:{SPOT}"),
+    ],
+)
+def test_a_pair_that_cannot_be_is_told(pair: tuple[str, str], told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        check_pair(make_facts(miss()), parse_pair(*pair))

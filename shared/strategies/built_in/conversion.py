@@ -32,7 +32,7 @@ from shared.strategies.demo import Demo
 from shared.strategies.gates import Gate
 from shared.strategies.misses import Misses
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
-from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
+from shared.strategies.path_books import PathBook, PathBooks, fees_bps, oldest_age_ms
 from shared.strategies.path_plans import (
     PathFlaw,
     Publisher,
@@ -98,6 +98,11 @@ class _Route:
         self.fx_side = Side.SELL if fx.name.base == sell.name.quote else Side.BUY
         self.route = near_misses.route(buy.market, sell.market)
         self.ts_cool_ns = 0
+
+    def stopped(self, gate: str, values: tuple[object, ...], edge_bps: float) -> Stopped:
+        """Return what stopped an edge, with the fees in it."""
+        steps = (self.buy, Side.BUY), (self.sell, Side.SELL), (self.fx, self.fx_side)
+        return Stopped(gate, values, edge_bps, fees_bps(edge_bps, steps))
 
     @property
     def steps(self) -> list[tuple[str, str, Side]]:
@@ -242,12 +247,13 @@ class Conversion(Strategy[ConversionParams]):
         edge_bps = (product - 1.0) * 1e4
         if product < self._least:
             gate = "CONVERSION_LOSES" if product < 1.0 else "CONVERSION_EDGE_MIN"
-            return Stopped(gate, (fx.instrument,), edge_bps)
+            return route.stopped(gate, (fx.instrument,), edge_bps)
         age_ms = oldest_age_ms((buy, sell), now_ns)
         if age_ms > self.params.book_age_ms_max:
-            return Stopped(Gate.BOOK_AGE, (_age_ms(buy, now_ns), _age_ms(sell, now_ns)), edge_bps)
+            ages = _age_ms(buy, now_ns), _age_ms(sell, now_ns)
+            return route.stopped(Gate.BOOK_AGE, ages, edge_bps)
         if now_ns < route.ts_cool_ns:
-            return Stopped(Gate.COOLDOWN, ((route.ts_cool_ns - now_ns) // _MS,), edge_bps)
+            return route.stopped(Gate.COOLDOWN, ((route.ts_cool_ns - now_ns) // _MS,), edge_bps)
         return edge_bps
 
     def _offer(self, route: _Route, edge_bps: float, now_ns: int) -> Opportunity | Stopped:
@@ -257,15 +263,15 @@ class Conversion(Strategy[ConversionParams]):
         needs_bps = self._misses.needs_bps((buy, sell, fx), given.edge_bps_min)
         rebalance_bps = exact(given.rebalance_bps)
         if edge_bps < needs_bps + rebalance_bps:
-            return Stopped("CONVERSION_MISSES", (fx.instrument, needs_bps), edge_bps)
+            return route.stopped("CONVERSION_MISSES", (fx.instrument, needs_bps), edge_bps)
         limits = ConversionLimits(needs_bps, rebalance_bps, self._notional_max, LOTS_TRIED)
         found = self._priced(route, limits, now_ns)
         if isinstance(found, FxObstacle):
-            return Stopped(found.value, (fx.instrument,), edge_bps)
+            return route.stopped(found.value, (fx.instrument,), edge_bps)
         if found is None:
-            return Stopped(Gate.LOT, (buy.instrument, sell.instrument), edge_bps)
+            return route.stopped(Gate.LOT, (buy.instrument, sell.instrument), edge_bps)
         if isinstance(found, Obstacle):
-            return Stopped("CONVERSION_EDGE_MIN", (fx.instrument,), edge_bps)
+            return route.stopped("CONVERSION_EDGE_MIN", (fx.instrument,), edge_bps)
         plan = plan_path(
             [(buy, Side.BUY), (sell, Side.SELL), (fx, route.fx_side)],
             found,
@@ -276,7 +282,7 @@ class Conversion(Strategy[ConversionParams]):
             now_ns=now_ns,
         )
         if isinstance(plan, PathFlaw):
-            return Stopped(f"CONVERSION_{plan}", (fx.instrument,), edge_bps)
+            return route.stopped(f"CONVERSION_{plan}", (fx.instrument,), edge_bps)
         route.ts_cool_ns = now_ns + self.params.cooldown_ms * _MS
         terms = conversion_terms(plan, len(plan.legs) - 1, fx)
         return msgspec.structs.replace(plan, conversions=[terms])

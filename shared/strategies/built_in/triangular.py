@@ -23,7 +23,7 @@ from shared.strategies.demo import Demo
 from shared.strategies.gates import Gate
 from shared.strategies.misses import Misses
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
-from shared.strategies.path_books import PathBook, PathBooks, newest_age_ms, oldest_age_ms
+from shared.strategies.path_books import PathBook, PathBooks, fees_bps, newest_age_ms, oldest_age_ms
 from shared.strategies.path_plans import PathFlaw, Publisher, plan_path, steps_of
 from shared.strategies.port import RETRY_NS, Output, Params, Strategy
 
@@ -233,23 +233,29 @@ class Triangular(Strategy[TriangularParams]):
     def _look(self, venue: _Venue, way: _Way, product: float, now_ns: int) -> Opportunity | Stopped:
         """Return what a way whose best prices give ``product`` comes to, or what stops it."""
         edge_bps = (product - 1.0) * 1e4
+
+        def stopped(gate: str, *values: object) -> Stopped:
+            return Stopped(
+                gate, values, edge_bps, fees_bps(edge_bps, zip(way.books, way.sides, strict=True))
+            )
+
         if product < self._least:
             gate = "CYCLE_LOSES" if product < 1.0 else "CYCLE_EDGE_MIN"
-            return Stopped(gate, (way.assets,), edge_bps)
+            return stopped(gate, way.assets)
         needs_bps = self._misses.needs_bps(way.books, self.params.edge_bps_min)
         if edge_bps < needs_bps:
-            return Stopped("CYCLE_MISSES", (way.assets, needs_bps), edge_bps)
+            return stopped("CYCLE_MISSES", way.assets, needs_bps)
         age_ms = oldest_age_ms(way.books, now_ns)
         if age_ms > self.params.book_age_ms_max:
-            return Stopped("CYCLE_AGE", (way.assets, age_ms), edge_bps)
+            return stopped("CYCLE_AGE", way.assets, age_ms)
         apart_ms = age_ms - newest_age_ms(way.books, now_ns)
         if apart_ms > self.params.apart_ms_max:
-            return Stopped("CYCLE_APART", (way.assets, apart_ms), edge_bps)
+            return stopped("CYCLE_APART", way.assets, apart_ms)
         if now_ns < way.ts_cool_ns:
-            return Stopped(Gate.COOLDOWN, ((way.ts_cool_ns - now_ns) // _MS,), edge_bps)
+            return stopped(Gate.COOLDOWN, (way.ts_cool_ns - now_ns) // _MS)
         found = self._sized(way, 1 + needs_bps * ONE_BP)
         if found is None or found.edge_bps < needs_bps:
-            return Stopped("CYCLE_LOTS", (way.assets,), edge_bps)
+            return stopped("CYCLE_LOTS", way.assets)
         plan = plan_path(
             list(zip(way.books, way.sides, strict=True)),
             found,
@@ -260,7 +266,7 @@ class Triangular(Strategy[TriangularParams]):
             now_ns=now_ns,
         )
         if isinstance(plan, PathFlaw):
-            return Stopped(f"CYCLE_{plan}", (way.assets,), edge_bps)
+            return stopped(f"CYCLE_{plan}", way.assets)
         way.ts_cool_ns = now_ns + self.params.cooldown_ms * _MS
         return plan
 

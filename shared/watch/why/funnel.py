@@ -142,10 +142,13 @@ def _gate_row(facts: Facts, misses: Sequence[NearMiss]) -> dict[str, Any]:
 
 
 def _gross_bps(facts: Facts, miss: NearMiss) -> float | None:
-    """Return the edge before fees, basis points of the ask; ``None`` where it does not follow.
+    """Return the edge before fees, basis points; ``None`` where it is not said and does not follow.
 
+    Where the strategy says the fees it is their sum with the net edge. Else, of the ask:
     ``net = (bid (1 - sell fee) - ask (1 + buy fee)) / ask``, solved for ``bid / ask - 1``.
     """
+    if miss.edge_bps_best is not None and miss.fees_bps is not None:
+        return miss.edge_bps_best + miss.fees_bps
     buy = facts.rules.get((miss.buy_venue, miss.buy_instrument))
     sell = facts.rules.get((miss.sell_venue, miss.sell_instrument))
     if miss.detector not in TAKER_DETECTORS or miss.gate not in PRICE_GATES:
