@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from shared.watch.why.funnel import PRICE_GATES
+from shared.watch.why.funnel import OWN_PRICE_GATES, PRICE_GATES
 from shared.watch.why.obstacles import duration
 from shared.wording import counted, signed
 
@@ -86,10 +86,10 @@ def _near_misses(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     for number, row in enumerate(rows[:ROWS_MAX]):
         parts = [f"{row['gate']} {row['comparisons']:,} x"]
         if row["edge_bps"] is not None:
-            parts.append(f"best {row['edge_bps']:+.2f} bps net")
+            parts.append(f"best {row['edge_bps']:+.2f} bps {row['edge_is']}")
         if row["gross_bps"] is not None:
             parts.append(f"gross {row['gross_bps']:+.2f}, fees {row['fees_bps']:.2f}")
-        if row["needs_bps"] is not None and row["gate"] in PRICE_GATES:
+        if row["needs_bps"] is not None and row["gate"] in {*PRICE_GATES, *OWN_PRICE_GATES}:
             parts.append(f"needs {row['needs_bps']:+.2f}")
         buy, sell = row["buy"], row["sell"]
         parts.append(f"{row['strategy']}: {buy['venue']} > {sell['venue']} {buy['instrument']}")

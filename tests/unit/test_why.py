@@ -407,6 +407,29 @@ def test_a_strategy_that_says_its_fees_has_a_gross_edge() -> None:
     assert (rows["SETTLED"]["gross_bps"], rows["SETTLED"]["fees_bps"]) == (None, None)
 
 
+def test_what_is_no_net_edge_is_not_called_one() -> None:
+    numbers = {"open_bps": "40.0", "needs_bps": "55"}
+    basis = miss("BASIS", 40.0, detector="spot_perp_basis", strategy_id="basis", context=numbers)
+    carry = miss("SETTLED", 4.0, detector="funding_carry", strategy_id="carry")
+    found = answer(make_facts(basis, carry, miss(edge=-3.0)))
+    rows = found["funnel"]["near_misses"]
+    assert [row["edge_is"] for row in rows] == ["net", "basis, before costs", "funding an hour"]
+    lines = " ".join(" ".join(lines_of(found)).split())
+    assert "best +40.00 bps basis, before costs" in lines
+    assert "best +4.00 bps funding an hour" in lines
+    alone = answer(make_facts(basis))
+    assert alone["verdict"] is Verdict.WAITS, "nothing is wrong: the market does not pay"
+    assert "best +40.00 bps basis, before costs, needs +55.00, lacks 15.00" in alone["sentence"]
+
+
+@pytest.mark.parametrize("gate", ["CONVERSION_LOSES", "CYCLE_EDGE_MIN"])
+def test_paths_that_do_not_pay_are_the_market(gate: str) -> None:
+    missed = miss(gate, -3.0, detector="triangular", fees_bps=30.0)
+    found = answer(make_facts(missed, needs_bps={missed.strategy_id: 2.0}))
+    assert (found["verdict"], codes(make_facts(missed))) == (Verdict.WAITS, ["EDGE"])
+    assert "best -3.00 bps net (gross +27.00, fees 30.00)" in found["sentence"]
+
+
 def test_a_pair_has_what_was_compared_between_its_markets_in_either_direction() -> None:
     back = miss("EDGE_MIN", 1.0, buy_venue="beta", sell_venue="alpha")
     other = miss("NOT_CROSSED", -9.0, sell_venue="gamma")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -21,8 +22,22 @@ from shared.watch.why.remedies import DENIALS, GATES
 
 TAKER_DETECTORS = frozenset({"cross_venue"})
 """Buy at the ask here and sell at the bid there, both taker: gross follows from net and fees."""
+NET = "net"
+EDGE_IS = {"spot_perp_basis": "basis, before costs", "funding_carry": "funding an hour"}
+"""Detector -> what its near misses tell as their edge; of all others it is the net edge."""
 PRICE_GATES = ("NOT_CROSSED", "FEES", "EDGE_MIN")
 """A comparison that ends here reached the prices, and they do not pay (enough)."""
+NEEDS = {"BASIS": "needs_bps", "SETTLED": "needs_bps_per_hour"}
+"""Gate -> the number of its context that is what the strategy is configured to ask for."""
+OWN_PRICE_GATES = (
+    "CONVERSION_LOSES",
+    "CONVERSION_EDGE_MIN",
+    "CYCLE_LOSES",
+    "CYCLE_EDGE_MIN",
+    "BASIS",
+    "SETTLED",
+)
+"""The same, of single strategies."""
 PAID_GATES = (
     "OPENS_POSITION",
     "COOLDOWN",
@@ -106,14 +121,19 @@ def _view_row(facts: Facts, view: DepthView) -> dict[str, Any]:
 def near_misses(facts: Facts) -> list[dict[str, Any]]:
     """Return what stopped comparisons, by strategy and gate; the best net edge first.
 
-    ``edge_bps`` is the best net edge, of the route that is named, ``fees_bps`` and ``gross_bps``
-    what it is made of, ``needs_bps`` what its strategy asks for, ``lacks_bps`` the difference.
+    ``edge_bps`` is the best edge, of the route that is named; ``edge_is`` says whether it is the
+    net one. ``fees_bps`` and ``gross_bps`` are what it is made of, ``needs_bps`` what its strategy
+    asks for, ``lacks_bps`` the difference.
     """
     groups: dict[tuple[str, str], list[NearMiss]] = {}
     for miss in facts.of(NearMiss):
         groups.setdefault((miss.strategy_id, miss.gate), []).append(miss)
     rows = [_gate_row(facts, misses) for misses in groups.values()]
-    return sorted(rows, key=lambda row: (row["edge_bps"] is None, -(row["edge_bps"] or 0)))
+
+    def order(row: dict[str, Any]) -> tuple[bool, bool, float]:
+        return row["edge_bps"] is None, row["edge_is"] != NET, -(row["edge_bps"] or 0)
+
+    return sorted(rows, key=order)
 
 
 def _gate_row(facts: Facts, misses: Sequence[NearMiss]) -> dict[str, Any]:
@@ -124,11 +144,15 @@ def _gate_row(facts: Facts, misses: Sequence[NearMiss]) -> dict[str, Any]:
     needs = best.needs_bps
     if needs is None:
         needs = facts.needs_bps.get(best.strategy_id)
+    if needs is None:
+        with suppress(ValueError):  # a user's own strategy may call a gate the same
+            needs = float(best.context.get(NEEDS.get(best.gate, ""), "unknown"))
     return {
         "strategy": best.strategy_id or best.detector,
         "gate": best.gate,
         "comparisons": sum(miss.count for miss in misses),
         "edge_bps": None if edge is None else round(edge, 4),
+        "edge_is": EDGE_IS.get(best.detector, NET),
         "gross_bps": None if gross is None else round(gross, 4),
         "fees_bps": None if gross is None or edge is None else round(gross - edge, 4),
         "needs_bps": needs,

@@ -10,7 +10,7 @@ from shared.messages.base import TradingState
 from shared.messages.execution import PlanOutcome
 from shared.services import SERVICES
 from shared.watch.why.facts import Facts
-from shared.watch.why.funnel import PAID_GATES, PRICE_GATES, QUIET_GATES
+from shared.watch.why.funnel import OWN_PRICE_GATES, PAID_GATES, PRICE_GATES, QUIET_GATES
 from shared.watch.why.remedies import DENIALS, HALTS, OF_STATE, PASSING, cause_of
 from shared.wording import counted
 
@@ -222,9 +222,10 @@ def _edge(facts: Facts, steps: dict[str, Any]) -> Iterator[Obstacle]:
         remedy = "two LIVE books that a strategy compares: arb books, arb strategy list"
         yield Obstacle("NOTHING_COMPARED", Effect.STOPS, text, remedy)
         return
-    priced = [row for row in rows if row["gate"] in PRICE_GATES and row["edge_bps"] is not None]
+    of_prices = {*PRICE_GATES, *OWN_PRICE_GATES}
+    priced = [row for row in rows if row["gate"] in of_prices and row["edge_bps"] is not None]
     paid = [row for row in rows if row["gate"] in PAID_GATES]
-    before = [row for row in rows if row["gate"] not in {*PRICE_GATES, *PAID_GATES}]
+    before = [row for row in rows if row["gate"] not in {*of_prices, *PAID_GATES}]
     if paid:
         yield _gate(max(paid, key=_comparisons), "paid, and ended", Effect.LIMITS)
     if before and not priced and not paid:
@@ -263,7 +264,7 @@ def edge_text(row: dict[str, Any]) -> str:
     route = f"{buy['instrument']} {buy['venue']} > {sell['venue']}"
     if buy["instrument"] != sell["instrument"]:
         route = f"{buy['instrument']} {buy['venue']} > {sell['instrument']} {sell['venue']}"
-    return f"no edge: best {row['edge_bps']:+.2f} bps net{made_of}, {needs}; {route}"
+    return f"no edge: best {row['edge_bps']:+.2f} bps {row['edge_is']}{made_of}, {needs}; {route}"
 
 
 def _ago(facts: Facts, ts_ns: int) -> str:
