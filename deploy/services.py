@@ -40,7 +40,7 @@ LISTENS = {
     "exporter": ['ARB_EXPORTER_HOST: "0.0.0.0"'],
     "dashboard": [
         'ARB_DASHBOARD_HOST: "0.0.0.0"',
-        'ARB_DASHBOARD_BEHIND_PROXY: "yes"',
+        'ARB_DASHBOARD_PUBLISHED_ON_LOOPBACK: "yes"',
         'ARB_DASHBOARD_ALLOWED_HOSTS: "127.0.0.1:{port} localhost:{port}"',
     ],
 }

@@ -18,6 +18,7 @@ ENVIRONMENT = (
     "ARB_DASHBOARD_PORT",
     "ARB_DASHBOARD_ALLOWED_HOSTS",
     "ARB_DASHBOARD_BEHIND_PROXY",
+    "ARB_DASHBOARD_PUBLISHED_ON_LOOPBACK",
 )
 _HOST = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
@@ -28,7 +29,9 @@ class DashboardConfig(Section, frozen=True, kw_only=True):
     ``operator`` lets who has the operator's token halt, flatten and resume; without it nobody can.
     ``allowed_hosts`` are further names that browsers call it by, with their port where it is not
     that of the scheme. Anywhere but on loopback it needs ``tls_cert_file`` and ``tls_key_file``, or
-    ``behind_proxy``: a proxy that speaks TLS, and says in X-Forwarded-For who asks.
+    ``behind_proxy``: a proxy that speaks TLS, and says in X-Forwarded-For who asks; or, of a
+    container, ``published_on_loopback``: its port is reached over this machine's loopback alone,
+    and nobody is believed about who asks.
     """
 
     enabled: bool = True
@@ -37,6 +40,7 @@ class DashboardConfig(Section, frozen=True, kw_only=True):
     operator: bool = False
     allowed_hosts: tuple[str, ...] = ()
     behind_proxy: bool = False
+    published_on_loopback: bool = False
     tls_cert_file: str = ""
     tls_key_file: str = ""
 
@@ -65,11 +69,17 @@ def check_dashboard(dashboard: DashboardConfig, where: str) -> None:
             f"{where}: dashboard.behind_proxy needs dashboard.allowed_hosts: the names that "
             "browsers call the proxy by"
         )
-    if not (is_loopback(host) or dashboard.tls_cert_file or dashboard.behind_proxy):
+    if dashboard.behind_proxy and dashboard.published_on_loopback:
+        raise ConfigError(
+            f"{where}: dashboard.behind_proxy and dashboard.published_on_loopback exclude each "
+            "other; a proxy in front is behind_proxy"
+        )
+    is_shielded = dashboard.behind_proxy or dashboard.published_on_loopback
+    if not (is_loopback(host) or dashboard.tls_cert_file or is_shielded):
         raise ConfigError(
             f"{where}: dashboard.host = {host!r} is reached by others without TLS; give "
             "tls_cert_file and tls_key_file, or behind_proxy with allowed_hosts, or keep to "
-            '"127.0.0.1"'
+            '"127.0.0.1" (in a container whose port is published there: published_on_loopback)'
         )
     if host in {"0.0.0.0", "::"} and not dashboard.allowed_hosts:
         raise ConfigError(
@@ -103,10 +113,12 @@ def with_environment(dashboard: DashboardConfig, environ: Mapping[str, str]) -> 
         changes["port"] = int(port)
     if hosts := environ.get("ARB_DASHBOARD_ALLOWED_HOSTS"):
         changes["allowed_hosts"] = (*dashboard.allowed_hosts, *hosts.replace(",", " ").split())
-    if wanted := environ.get("ARB_DASHBOARD_BEHIND_PROXY"):
-        if wanted not in {"yes", "no"}:
-            raise ConfigError(f"ARB_DASHBOARD_BEHIND_PROXY={wanted}: yes or no")
-        changes["behind_proxy"] = wanted == "yes"
+    for name in ("behind_proxy", "published_on_loopback"):
+        variable = f"ARB_DASHBOARD_{name.upper()}"
+        if wanted := environ.get(variable):
+            if wanted not in {"yes", "no"}:
+                raise ConfigError(f"{variable}={wanted}: yes or no")
+            changes[name] = wanted == "yes"
     if not changes:
         return dashboard
     changed = msgspec.structs.replace(dashboard, **changes)

@@ -28,6 +28,8 @@ from shared.watch.link import open_link
 
 BUS, VENUES = "valkey", "venuesim"
 DASHBOARD = "dashboard"
+NOT_NEEDED = frozenset((DASHBOARD, "notifier"))
+"""Services that are only looked at: where one cannot start, trading goes on without it."""
 STOP_RANK = {
     **{spec.name: spec.stop_rank for spec in ALL_SERVICES},
     VENUES: 4,
@@ -76,6 +78,7 @@ def service_program(
         stop_rank=spec.stop_rank,
         grace_s=spec.drain_timeout_s + DRAIN_MARGIN_S,
         log=log,
+        is_needed=name not in NOT_NEEDED,
     )
 
 

@@ -50,6 +50,7 @@ class Program:
     """What to run. ``env`` is the whole environment; lower ``stop_rank`` stops first.
 
     ``log`` receives stdout and stderr (``None``: the supervisor's own); ``out`` takes stdout alone.
+    Of a program that ``is_needed`` a configuration mistake ends everything, of others only itself.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Program:
     grace_s: float = 10.0
     log: Path | None = None
     out: Path | None = None
+    is_needed: bool = True
 
 
 @dataclass(slots=True)
@@ -189,8 +191,12 @@ class Supervisor:
             kept.lived_s_max = max(kept.lived_s_max, lived_s)
             if code == EXIT_USAGE and kept.lived_s_max < PROVED_AFTER_S:
                 kept.usage.stopping = True
-                self.reason = f"{name} refused its configuration{_why(kept.program)}"
-                self.gave_up.set()
+                reason = f"{name} refused its configuration{_why(kept.program)}"
+                if kept.program.is_needed:
+                    self.reason = reason
+                    self.gave_up.set()
+                else:
+                    self._on_event(f"{reason}; the others go on without it")
                 return
             kept.failures = 0 if lived_s >= HEALTHY_AFTER_S else kept.failures + 1
             delay_s = restart_delay_s(lived_s, kept.failures)

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from services.cli.ledger.plan import kinds_of
 from services.cli.output import as_record
-from services.cli.plan_waterfall import Order, waterfall
 from shared.domain.fees import BPS, EDGE_STEP
 from shared.messages.arb import Opportunity, Signal
 from shared.messages.base import Message
 from shared.messages.execution import ApprovedPlan, Denied, Fill, OrderEvent, OrderPurpose, PlanDone
 from shared.messages.fill_key import FillKey, fill_key
+from shared.watch.plan_waterfall import Order, kinds_of, waterfall
 from shared.watch.why.remedies import DENIALS
 from shared.wording import signed
 

@@ -7,6 +7,7 @@ well: then that is what it says.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -92,7 +93,7 @@ def serve(
         ConfigError: A file of it is wrong, or cannot be used.
     """
     folder, section = directory(), config.dashboard
-    access = Access(read_tokens(folder), frozenset())
+    access = Access(read_tokens(folder), frozenset(), era=secrets.token_hex(4))
     engine.count_refusals(access.refused)
     file = AuditFile(folder, clock.now_ns())
     before = [audited(entry, file.name) for entry in file.entries[-BEFORE_MAX:]]

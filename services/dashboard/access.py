@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from shared.config_dashboard import is_loopback
 
-SESSION_NS: Final = 12 * 3_600_000_000_000
+HOUR_NS: Final = 3_600_000_000_000
+SESSION_NS: Final = 12 * HOUR_NS
 FRESH_NS: Final = 300_000_000_000
 """For so long after a token was given it need not be given again."""
 LOGINS_MAX: Final = 5
@@ -77,6 +78,8 @@ class Access:
     tokens: Mapping[Role, str]
     hosts: frozenset[str]
     refused: dict[Refused, int] = field(default_factory=dict)
+    era: str = ""
+    """What the ids of this process' sessions begin with."""
     _sessions: dict[str, Session] = field(default_factory=dict)
     _tries: dict[str, deque[int]] = field(default_factory=dict)
     _count: int = 0
@@ -151,6 +154,17 @@ class Access:
         if session is None or not 0 <= now_ns - session.ts_ns < SESSION_NS:
             return None
         return session
+
+    def why_not(self, session_id: str) -> str:
+        """Return why an id is of no session, for who shows it."""
+        if not session_id:
+            return "sign in"
+        if not session_id.startswith(f"{self.era}."):
+            return "the dashboard was started again, which ends all sessions; sign in again"
+        return (
+            f"the session is over: it was ended, is older than {SESSION_NS // HOUR_NS} hours, "
+            f"or was the oldest of {SESSIONS_MAX}; sign in again"
+        )
 
     def close(self, session_id: str) -> None:
         """End a session."""

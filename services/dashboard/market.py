@@ -218,6 +218,15 @@ class Market:
             return None
         return rounded(float(2 * (own + min(spot))) / (abs(rate) * BPS) * hours, 1)
 
+    def fee_bps(self, venue: str, instrument: str) -> Decimal | None:
+        """Return what a taker pays there, basis points; ``None``: not known."""
+        return self._fees.get((venue, instrument))
+
+    @staticmethod
+    def is_live(view: DepthView, now_ns: int) -> bool:
+        """Tell whether a book is LIVE, and still told to be."""
+        return _is_live(view, now_ns)
+
     def live_books(self, now_ns: int) -> dict[str, tuple[int, int]]:
         """Return by venue how many books are LIVE now, and how many there are."""
         found: dict[str, tuple[int, int]] = {}

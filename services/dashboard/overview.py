@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from services.dashboard.decisions import Decisions
 from services.dashboard.events import Events
+from services.dashboard.flatten_cost import flatten_cost
 from services.dashboard.health import Health
 from services.dashboard.market import Market
 from services.dashboard.money import Money
@@ -44,6 +45,7 @@ class Overview:
                 "outcomes": dict(sorted(plans.outcomes().items())),
             },
             "denied": dict(sorted(decisions.denied.items())),
+            "flatten_cost": flatten_cost(money.risk, self._market, now_ns),
         }
         for name, value in cells.items():
             self.topic.put(name, value)

@@ -12,6 +12,7 @@ from services.dashboard.values import amount, amounts, moment, money, ms
 from shared.messages.base import Certainty
 from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, PlanDone
 from shared.messages.fill_key import fill_key
+from shared.watch.plan_waterfall import kinds_of, waterfall
 
 PLANS_MAX: Final = 100
 ORDERS_MAX: Final = 24
@@ -24,6 +25,7 @@ class _Plan:
     ts_ns: int
     plan: ApprovedPlan | None = None
     done: PlanDone | None = None
+    is_cut: bool = False
     orders: dict[str, OrderEvent] = field(default_factory=dict)
     fills: dict[Any, Fill] = field(default_factory=dict)
 
@@ -68,6 +70,7 @@ class Plans:
             return
         plan.orders[message.client_order_id] = message
         if len(plan.orders) > ORDERS_MAX:
+            plan.is_cut = True
             del plan.orders[next(iter(plan.orders))]
 
     def on_fill(self, message: Fill) -> None:
@@ -75,6 +78,7 @@ class Plans:
         if (plan := self._of(message.plan_id, message.ts_ns)) is not None:
             plan.fills[fill_key(message)] = message
             if len(plan.fills) > FILLS_MAX:
+                plan.is_cut = True
                 del plan.fills[next(iter(plan.fills))]
 
     def on_done(self, message: PlanDone) -> None:
@@ -163,9 +167,30 @@ def _row_of(kept: _Plan) -> dict[str, Any]:
         "net_expected": amount(plan.net_expected if plan is not None else None),
         "loss_cap": amount(plan.loss_cap if plan is not None else None),
         **_end(done),
+        "waterfall": _waterfall(kept),
         "orders": [_order(each) for each in kept.orders.values()],
         "fills": [_fill(each) for each in kept.fills.values()],
     }
+
+
+def _waterfall(kept: _Plan) -> list[dict[str, Any]]:
+    """Return the steps from the expected edge to what was realized; they add up.
+
+    Empty where they cannot be told apart: what several assets brought in, what not all fills are
+    known of, and what was no arbitrage.
+    """
+    plan, done = kept.plan, kept.done
+    if plan is None or done is None or plan.is_directional or kept.is_cut:
+        return []
+    told = waterfall(plan, kinds_of(kept.orders.values()), list(kept.fills.values()), done)
+    steps, realized = told["steps"], told["realized"]
+    if steps["slippage"]["amount"] is None or realized["amount"] != done.realized:
+        return []
+    rows = [(name.replace("_", " "), each) for name, each in steps.items() if each["amount"] != 0]
+    return [
+        {"step": name, "amount": money(each["amount"], each["certainty"])}
+        for name, each in (*rows, ("realized", realized))
+    ]
 
 
 def _end(done: PlanDone | None) -> dict[str, Any]:

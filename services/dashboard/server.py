@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from aiohttp import web
@@ -27,6 +27,13 @@ log = logging.getLogger(__name__)
 BODY_BYTES_MAX: Final = 1_024
 RETRY_S: Final = 5.0
 SHUTDOWN_S: Final = 1.0
+CONNECTIONS_MAX: Final = 256
+"""Twenty browsers with six each, and room for a proxy's; one more is told so and closed."""
+FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    b"Retry-After: 5\r\nContent-Security-Policy: default-src 'none'\r\n\r\n"
+    b"too many connections to the dashboard; close other tabs\n"
+)
 COOKIE: Final = "arb_session_"
 """And the port: of one host a browser sends its cookies to every port, a demo's as well."""
 HEADERS: Final = {
@@ -68,6 +75,7 @@ class DashboardServer:
         self._config, self._api, self._access, self._pages = config, api, access, pages
         self._tls = _tls_of(config)
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
         self.url, self.problem, self._cookie = "", "not listening yet", COOKIE
 
     async def serve(self) -> None:
@@ -95,7 +103,8 @@ class DashboardServer:
             auto_decompress=False,  # no browser packs what it sends
         )
         await self._runner.setup()
-        await web.SockSite(self._runner, listening, ssl_context=self._tls).start()
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._accept, sock=listening, ssl=self._tls)
         scheme = "http" if self._tls is None else "https"
         shown = f"[{host}]" if ":" in host else host
         self.url, self.problem = f"{scheme}://{shown}:{port}", ""
@@ -104,11 +113,23 @@ class DashboardServer:
 
     async def close(self) -> None:
         """Say so to every client, and stop listening."""
+        if self._listening is not None:
+            self._listening.close()
         await self._api.live.close()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._api.close()
         self._api.trail.close()
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        """Return who speaks with a connection; of too many, who says so and closes it."""
+        assert self._runner is not None
+        serving = self._runner.server
+        assert serving is not None
+        if len(serving.connections) < CONNECTIONS_MAX:
+            return serving()
+        self._access.refuse(Refused.TOO_MANY)
+        return _Full()
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[self._guard])
@@ -145,6 +166,8 @@ class DashboardServer:
                 action = f"{request.method} {request.path}"
                 self._api.trail.refused(flaw, who, address, action)
             status, text = STATUS[flaw]
+            if flaw is Refused.SESSION:
+                text = self._access.why_not(request.cookies.get(self._cookie, ""))
             return error_of(status, text)
         if session is not None:
             request[SESSION] = session
@@ -202,7 +225,8 @@ class DashboardServer:
         now_ns = self._api.clock.monotonic_ns()
         if (known := self._session_of(request)) is not None:
             self._access.close(known.id)
-        session = self._access.open(role, secrets.token_urlsafe(32), now_ns)
+        session_id = f"{self._access.era}.{secrets.token_urlsafe(32)}"
+        session = self._access.open(role, session_id, now_ns)
         self._api.trail.did(session.name, request[ADDRESS], "login", "done")
         answer = web.Response(status=204)
         answer.set_cookie(
@@ -227,6 +251,15 @@ class DashboardServer:
     def _is_secure(self, request: web.Request) -> bool:
         """Tell whether a proxy in front speaks TLS with the browser."""
         return self._config.behind_proxy and request.headers.get("X-Forwarded-Proto") == "https"
+
+
+class _Full(asyncio.Protocol):
+    """Tells a connection that there are too many, and closes it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        writing = cast("asyncio.WriteTransport", transport)  # uvloop's is no subclass
+        writing.write(FULL)
+        writing.close()
 
 
 class SignIn(msgspec.Struct, forbid_unknown_fields=True):

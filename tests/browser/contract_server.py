@@ -65,6 +65,8 @@ class ContractServer:
         """How often the connection of a request "METHOD path" is cut before anything is done."""
         self.cut_after: Counter[str] = Counter()
         """The same, when all is done and only the answer is lost."""
+        self.is_over = False
+        """Who has no session is told that it is over."""
         self._given: set[str] = set()
         self._loop = asyncio.new_event_loop()
         self._runner: web.AppRunner | None = None
@@ -143,7 +145,8 @@ class ContractServer:
 
     async def _me(self, request: web.Request) -> web.StreamResponse:
         if not (role := request.cookies.get(COOKIE)):
-            return web.json_response({"error": "sign in"}, status=401)
+            over = "the session is over: older than 12 hours; sign in again"
+            return web.json_response({"error": over if self.is_over else "sign in"}, status=401)
         me = {"role": role, "version": "0.1.0", "mode": "paper"}
         return web.json_response({**me, "is_token_fresh": self.is_token_fresh})
 

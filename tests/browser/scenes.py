@@ -170,6 +170,20 @@ def _overview(at: int) -> dict[str, Any]:
         "executor_reason": "",
         "result": [result],
         "exposure": [{"asset": "BTC", "qty": "0.0125"}, {"asset": "ETH", "qty": "-0.4"}],
+        "flatten_cost": {
+            "totals": [
+                {"quote": "USDT", "cost": estimated("3.81"), "spread": "2.2", "fees": "1.61"},
+                {"quote": "USDC", "cost": UNKNOWN, "spread": "0", "fees": "0"},
+            ],
+            "unknown": [
+                {
+                    "venue": "bybit",
+                    "instrument": "ETH/USDC:USDC",
+                    "qty": "-0.4",
+                    "why": "no LIVE book prices it",
+                }
+            ],
+        },
         "plans_in_flight": 2,
         "orders_unsettled": 1,
         "venues": venues,
@@ -347,6 +361,16 @@ def _plans(at: int) -> dict[str, Any]:
             "legs": _legs(),
             "net_expected": "0.7819",
             "loss_cap": "25",
+            "waterfall": []
+            if outcome is None
+            else [
+                {"step": "expected edge", "amount": known("0.7819")},
+                {"step": "expected fees", "amount": known("1.2031")},
+                {"step": "slippage", "amount": estimated("-0.0819")},
+                {"step": "fees", "amount": estimated("-1.2031")},
+                {"step": "conversion", "amount": estimated(f"{-i * 0.4:.4f}")},
+                {"step": "realized", "amount": estimated(f"{0.7 - i * 0.4:.4f}")},
+            ],
             "realized": UNKNOWN if outcome is None else estimated(f"{0.7 - i * 0.4:.4f}"),
             "fees": UNKNOWN if outcome is None else known("1.2031"),
             "outcome": outcome,

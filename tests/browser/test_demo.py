@@ -88,7 +88,7 @@ def test_every_page_shows_a_running_demo_and_commands_are_confirmed(
     screen.see("STALE", ".banner")
     os.kill(was.pid, signal.SIGKILL)
     eventually_sync(lambda: (now := dashboard_of(pid)) and now.pid != was.pid, timeout_s=30)
-    screen.see("The session is over")  # sessions are in its memory alone
+    screen.see("The dashboard was started again, which ends all sessions")
     screen.go(f"{url}/#token={token}")
     screen.see("HALTED", "header")
     assert not screen.crashes

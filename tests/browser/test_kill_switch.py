@@ -8,7 +8,7 @@ from services.dashboard.commands import outcome_of
 from shared.messages.control import CommandKind
 from shared.watch.operate import CommandResult
 from tests.browser.conftest import Screen
-from tests.browser.contract_server import ContractServer
+from tests.browser.contract_server import ContractServer, now_ms
 from tests.support import eventually_sync
 
 pytestmark = pytest.mark.browser
@@ -38,9 +38,15 @@ def test_shift_h_halts_on_every_page_but_not_while_typing(
 def test_flatten_needs_the_typed_word_and_shows_the_exposure(
     server: ContractServer, screen: Screen
 ) -> None:
+    server.topics["overview"]["cells"] |= {"money_as_of_ms": now_ms() + 60_000}
     screen.sign_in()
     screen.page.click("text=FLATTEN…")
     assert "+0.0125" in screen.text("dialog")
+    cost = screen.page.locator("dialog dd", has_text="fees 1.61").inner_text()
+    words = " ".join(cost.split())
+    assert "~3.8100 USDT spread 2.2, fees 1.61" in words
+    assert "— not known; known of it: spread 0, fees 0 USDC" in words
+    assert "0.4 ETH/USDC:USDC at bybit: no LIVE book prices it" in words
     confirm = screen.page.get_by_role("button", name="Flatten everything")
     screen.page.fill("input[name=typed]", "flatten")
     assert confirm.is_disabled()
@@ -49,6 +55,15 @@ def test_flatten_needs_the_typed_word_and_shows_the_exposure(
     screen.see("confirmed by risk", "header")
     assert server.commands == [{"action": "flatten", "typed": "FLATTEN"}]
     screen.page.wait_for_selector("dialog", state="detached")
+
+
+def test_what_flattening_costs_is_not_known_while_risk_is_silent(
+    server: ContractServer, screen: Screen
+) -> None:
+    server.topics["overview"]["cells"] |= {"money_as_of_ms": now_ms() - 90_000}
+    screen.sign_in()
+    screen.page.click("text=FLATTEN…")
+    screen.see("not known: risk is not heard", "dialog")
 
 
 def test_escape_sends_nothing(server: ContractServer, screen: Screen) -> None:

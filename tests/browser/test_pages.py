@@ -192,6 +192,13 @@ def test_money_shows_its_certainty(screen: Screen) -> None:
     ]
 
 
+def test_a_plan_shows_the_steps_from_expected_to_realized(screen: Screen) -> None:
+    screen.sign_in(name="plans")
+    screen.page.locator("tr", has_text="filled").locator(".opener").first.click()
+    steps = screen.page.locator(".walk .waterfall .head").all_inner_texts()
+    assert steps == ["expected edge", "expected fees", "slippage", "fees", "conversion", "realized"]
+
+
 def test_the_token_leaves_the_address(screen: Screen) -> None:
     screen.sign_in("viewer")
     assert "token" not in screen.page.url

@@ -55,9 +55,10 @@ def test_a_session_that_is_over_leads_to_the_sign_in(
 ) -> None:
     screen.sign_in()
     screen.page.context.clear_cookies()
+    server.is_over = True
     server.kill()
     server.start()
-    screen.see("The session is over")
+    screen.see("The session is over: older than 12 hours; sign in again.")
 
 
 def test_a_slow_machine_gets_fewer_frames_and_the_newest(

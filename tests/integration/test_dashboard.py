@@ -20,6 +20,7 @@ import pytest
 
 from services.dashboard.channel import CLIENTS_MAX, FRAME_BYTES_MAX, REQUEST_BYTES_MAX
 from services.dashboard.files import AuditFile
+from services.dashboard.server import CONNECTIONS_MAX
 from shared.audit import verify
 from shared.bus.opening import open_bus
 from shared.clock import SystemClock
@@ -337,6 +338,43 @@ async def test_what_a_proxy_hands_on_is_no_address_until_it_is_one(
     entries, flaw = verify((folder / "audit.jsonl").read_bytes().splitlines(keepends=True))
     told = [entry.address for entry in entries if entry.outcome == "refused: token"]
     assert (told, flaw) == (["127.0.0.1", "10.0.0.7", "2001:db8::7", "127.0.0.1"], "")
+
+
+async def test_too_many_connections_are_told_so_and_go(
+    tmp_path: Path, server: EmbeddedServer
+) -> None:
+    async with dashboard(tmp_path, server) as (_, browser):
+        port = urlsplit(browser.url).port
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS_MAX)]
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            told = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            assert told.startswith(b"HTTP/1.1 503 "), told
+            assert b"too many connections to the dashboard" in told
+        finally:
+            for _, each in held:
+                each.close()
+
+        async def is_free() -> bool:
+            return (await browser.ask("GET", "/api/v1/me"))[0] == 401
+
+        await eventually(is_free, what="who goes makes room")
+
+
+async def test_a_restart_is_told_as_why_the_session_is_over(
+    tmp_path: Path, server: EmbeddedServer, folder: Path
+) -> None:
+    async with dashboard(tmp_path, server) as (_, browser):
+        assert await browser.sign_in(folder) == 204
+        cookie = browser.cookie
+    again = tmp_path / "again"
+    again.mkdir()
+    async with dashboard(again, server) as (_, browser):
+        assert (await browser.ask("GET", "/api/v1/me"))[1]["error"] == "sign in"
+        browser.cookie = cookie
+        code, told = await browser.ask("GET", "/api/v1/me")
+        assert (code, "was started again" in told["error"]) == (401, True)
 
 
 async def test_fifty_tabs_are_twenty_and_the_rest_is_told(

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from services.cli import supervisor as module
+from services.cli.stack import service_program
 from services.cli.supervisor import (
     RESTART_AFTER_S,
     RESTART_AFTER_S_MAX,
@@ -24,6 +25,7 @@ from services.cli.supervisor import (
     rotate,
     tail,
 )
+from shared.services import SERVICE_OF
 from tests.support import ROOT, eventually, eventually_sync
 
 Make = Callable[..., Supervisor]
@@ -134,6 +136,30 @@ async def test_a_configuration_mistake_is_not_restarted(tmp_path: Path, make: Ma
     await asyncio.wait_for(supervisor.gave_up.wait(), 10)
     assert supervisor.reason == "one refused its configuration: arb.toml: no such key"
     assert supervisor.usage()["one"].restarts == 0
+
+
+async def test_what_is_not_needed_ends_alone_and_says_why(tmp_path: Path, make: Make) -> None:
+    code = "import sys; print('viewer.token may be used by others', file=sys.stderr); sys.exit(2)"
+    events: list[str] = []
+    seen = program("dashboard", code, tmp_path / "log", is_needed=False)
+    supervisor = make(seen, program("one", SLEEPER, tmp_path / "one.log"), on_event=events.append)
+    await supervisor.start()
+    await eventually(lambda: bool(events), what="it is said")
+    assert events == [
+        "dashboard refused its configuration: viewer.token may be used by others; "
+        "the others go on without it"
+    ]
+    assert not supervisor.gave_up.is_set()
+    assert supervisor.usage()["one"].up
+    assert not supervisor.usage()["dashboard"].restarts
+
+
+def test_trading_goes_on_without_who_only_looks() -> None:
+    needed = {name: service_program(name, {}, log=None).is_needed for name in SERVICE_OF}
+    assert {name for name, is_needed in needed.items() if not is_needed} == {
+        "dashboard",
+        "notifier",
+    }
 
 
 async def test_one_that_was_well_is_started_again_whatever_it_says_later(

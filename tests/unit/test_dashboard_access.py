@@ -59,6 +59,13 @@ def test_sessions_end_and_are_bounded(access: Access) -> None:
     assert access.find("1", 2) is not None
 
 
+def test_why_a_session_is_over_is_told() -> None:
+    access = Access(TOKENS, frozenset(), era="now")
+    assert access.why_not("") == "sign in"
+    assert "started again" in access.why_not("before.id")
+    assert "older than 12 hours" in access.why_not("now.id")
+
+
 def test_viewers_end_no_session_of_an_operator(access: Access) -> None:
     operator = access.open(Role.OPERATOR, "operator", 1)
     for number in range(SESSIONS_MAX + 1):
@@ -265,6 +272,11 @@ def test_an_entry_that_cannot_be_written_leaves_the_chain_whole(tmp_path: Path) 
         ('host = "0.0.0.0"\ntls_cert_file = "c"\ntls_key_file = "k"', "has no name of its own"),
         ('tls_key_file = "k"', "go together"),
         ('allowed_hosts = ["https://a"]', "is no host"),
+        ('host = "0.0.0.0"\npublished_on_loopback = true', "has no name of its own"),
+        (
+            'behind_proxy = true\npublished_on_loopback = true\nallowed_hosts = ["a"]',
+            "exclude each other",
+        ),
     ],
 )
 def test_what_would_be_unprotected_is_refused(text: str, told: str) -> None:
@@ -285,10 +297,11 @@ def test_the_environment_is_checked_as_well() -> None:
         apply_environment(Config(), {"ARB_DASHBOARD_HOST": "0.0.0.0"})
     told = {
         "ARB_DASHBOARD_HOST": "0.0.0.0",
-        "ARB_DASHBOARD_BEHIND_PROXY": "yes",
+        "ARB_DASHBOARD_PUBLISHED_ON_LOOPBACK": "yes",
         "ARB_DASHBOARD_ALLOWED_HOSTS": "127.0.0.1:9470 localhost:9470",
     }
     found = apply_environment(Config(), told).dashboard
+    assert not found.behind_proxy, "nobody is believed about who asks"
     assert (found.host, found.allowed_hosts) == ("0.0.0.0", ("127.0.0.1:9470", "localhost:9470"))
 
 

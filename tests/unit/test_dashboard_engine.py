@@ -32,6 +32,7 @@ from shared.messages.execution import (
     ExecutorReady,
     Fill,
     OrderEvent,
+    OrderPurpose,
     OrderStatus,
     PlanDone,
     PlanOutcome,
@@ -39,10 +40,12 @@ from shared.messages.execution import (
     TradingStateChanged,
 )
 from shared.messages.market import DepthView, Funding, InstrumentInfo, VenueStatus
+from shared.messages.position_reports import PositionReport
 from shared.messages.rounds import Intent
 from shared.messages.rules import InstrumentRules
 from shared.services import SERVICES
 from tests.contract.examples import example
+from tests.ledger_builders import approved, done, fill
 
 S = 1_000_000_000
 NOW = 1_800_000_000 * S
@@ -533,7 +536,7 @@ def test_the_engine_is_made_of_a_configuration() -> None:
 
 
 def test_a_plan_of_one_leg_that_changes_a_position_expects_nothing() -> None:
-    made, plan, done = engine(), example(ApprovedPlan), example(PlanDone)
+    made, plan, end = engine(), example(ApprovedPlan), example(PlanDone)
     for name, intent, legs in (
         ("at once", Intent.INSTANT, plan.legs[:1] * 2),
         ("opens", Intent.OPEN, plan.legs[:1]),
@@ -543,7 +546,7 @@ def test_a_plan_of_one_leg_that_changes_a_position_expects_nothing() -> None:
         told(
             made,
             replace(plan, plan_id=name, intent=intent, legs=legs, net_expected=net, quote="USDT"),
-            replace(done, plan_id=name, realized=Decimal(1), certainty=Certainty.KNOWN),
+            replace(end, plan_id=name, realized=Decimal(1), certainty=Certainty.KNOWN),
         )
     told(made, report())
     plans = shown(made, "pnl")["total|USDT"]["plans"]
@@ -554,4 +557,60 @@ def test_a_plan_of_one_leg_that_changes_a_position_expects_nothing() -> None:
         False,
         True,
         True,
+    ]
+
+
+def test_a_plan_that_ended_has_the_steps_from_expected_to_realized() -> None:
+    made, plan = engine(), approved(1, NOW)
+    order = replace(example(OrderEvent), plan_id=plan.plan_id, purpose=OrderPurpose.LEG)
+    fills = [fill(plan, 0, Decimal(10_010)), fill(plan, 1, Decimal(10_045))]
+    for index, each in enumerate(fills):
+        event = replace(order, client_order_id=each.client_order_id, leg_index=index)
+        told(made, replace(event, price_arrival=Decimal(0)), each)
+    end = done(plan, Decimal("1.4945"), Decimal("2.0055"))
+    told(made, plan, end)
+    steps = shown(made, "plans")[plan.plan_id]["waterfall"]
+    found = {each["step"]: each["amount"]["value"] for each in steps}
+    assert found == {
+        "expected edge": "2.995",
+        "expected fees": "2.005",
+        "latency drift": None,
+        "slippage": "-1.5",
+        "fees": "-2.0055",
+        "realized": "1.4945",
+    }
+    told(made, replace(end, ts_ns=end.ts_ns + 1, realized=Decimal(2)))
+    assert shown(made, "plans")[plan.plan_id]["waterfall"] == [], "a fill was not seen"
+
+
+def test_what_flattening_costs_is_estimated_or_said_to_be_unknown() -> None:
+    made = engine()
+
+    def cost() -> Any:
+        return shown(made, "overview")["flatten_cost"]
+
+    assert cost() is None, "before risk is heard"
+    told(made, report())
+    assert cost() == {"totals": [], "unknown": []}, "nothing is held"
+    spot = PositionReport(venue="", instrument="BTC/USDT", qty=Decimal("1.5"), entry=Decimal(90))
+    told(made, report(NOW + 1, positions=[spot]))
+    assert [each["why"] for each in cost()["unknown"]] == ["no LIVE book prices it"]
+    told(made, view("binance", 99.0, 101.0), rules("binance", "10"), view("kraken", 90.0, 110.0))
+    (total,) = cost()["totals"]
+    assert total == {
+        "quote": "USDT",
+        "cost": {"value": "1.6485", "certainty": "estimated"},
+        "spread": "1.5",
+        "fees": "0.1485",
+    }, "sold at binance's bid; kraken's fee is not known"
+    told(made, report(NOW + 2, positions=[replace(spot, qty=Decimal(9))]))
+    (total,) = cost()["totals"]
+    assert total["cost"] == {"value": None, "certainty": "unknown"}
+    assert cost()["unknown"] == [
+        {
+            "venue": "",
+            "instrument": "BTC/USDT",
+            "qty": "9",
+            "why": "the books seen do not hold so much",
+        }
     ]

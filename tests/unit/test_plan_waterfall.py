@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.plan_waterfall import STEPS, Order, waterfall
 from shared.domain.accounting import Books
 from shared.domain.executions import execution_of
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import OrderPurpose
 from shared.messages.terms import InventoryCost
+from shared.watch.plan_waterfall import STEPS, Order, waterfall
 from tests.decision_builders import PERP, T0
 from tests.ledger_builders import D, approved, done, fill
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from services.cli.ledger import records as ledger_records
 from services.cli.ledger.file import Wanted
-from services.cli.plan_waterfall import Order, waterfall
 from shared.errors import ConfigError
 from shared.messages.arb import Opportunity
 from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, PlanDone
 from shared.sql_ledger.database import Ledger
 from shared.sql_ledger.rows import message_of
+from shared.watch.plan_waterfall import kinds_of, waterfall
 
 ORDERS_MAX = 10_000
 
@@ -26,16 +25,6 @@ def expected(offer: Opportunity | None) -> dict[str, Any]:
         "conversions": [] if offer is None else offer.conversions,
         "carry": None if offer is None else offer.carry,
     }
-
-
-def kinds_of(events: Iterable[OrderEvent]) -> dict[str, Order]:
-    """Return what orders were for, as they were told of first."""
-    kinds: dict[str, Order] = {}
-    for each in events:
-        kinds.setdefault(
-            each.client_order_id, Order(each.purpose, each.leg_index, each.price_arrival)
-        )
-    return kinds
 
 
 def whole(ledger: Ledger, plan_id: str) -> dict[str, Any]:

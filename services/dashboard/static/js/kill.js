@@ -2,7 +2,7 @@
 import { command, commandGiven, whoAmI } from "./api.js";
 import { html, Component, createRef } from "./html.js";
 import { amount } from "./format.js";
-import { Quantity } from "./parts.js";
+import { Money, Quantity } from "./parts.js";
 
 const BY_HAND = "In a terminal: arb halt; without Redis: arb kill.";
 
@@ -122,7 +122,7 @@ export class KillDialog extends Component {
     this.box.current.showModal();
   }
 
-  render({ kill, cells }) {
+  render({ kill, cells, isOld }) {
     const action = kill.dialog;
     const word = action === "flatten" ? "FLATTEN" : "ACTIVE";
     const { typed, token } = this.state;
@@ -135,7 +135,7 @@ export class KillDialog extends Component {
       <form onSubmit=${send}>
         <h2 id="ask">${ASKS[action].title}</h2>
         <p>${ASKS[action].says}</p>
-        ${action === "flatten" ? html`<${Exposure} cells=${cells} />` : html`<${Cause} cells=${cells} />`}
+        ${action === "flatten" ? html`<${Exposure} cells=${cells} isOld=${isOld} />` : html`<${Cause} cells=${cells} />`}
         <label>Type <code>${word}</code> to go on
           <input name="typed" value=${typed} autocomplete="off" autocapitalize="characters"
             spellcheck=${false} autofocus onInput=${(e) => this.setState({ typed: e.target.value.trim() })} />
@@ -155,7 +155,7 @@ export class KillDialog extends Component {
   }
 }
 
-function Exposure({ cells }) {
+function Exposure({ cells, isOld }) {
   const { exposure } = cells;
   if (!exposure) return html`<p>The exposure is not known now. Flattening works from what the venues tell.</p>`;
   return html`<h3>Exposure now</h3>
@@ -164,8 +164,19 @@ function Exposure({ cells }) {
       : html`<dt>Net exposure</dt><dd>none</dd>`}
       <dt>Plans in flight</dt><dd class="num">${amount(cells.plans_in_flight)}</dd>
       <dt>Orders unsettled</dt><dd class="num">${amount(cells.orders_unsettled)}</dd>
-      <dt>Cost</dt><dd>spread and taker fees of what is closed; not estimated beforehand</dd>
+      <${Cost} told=${isOld ? null : cells.flatten_cost} />
     </dl>`;
+}
+
+/** What closing everything would cost, as far as positions, books and fees are known. */
+function Cost({ told }) {
+  const name = html`<dt>Estimated cost</dt>`;
+  if (!told) return html`${name}<dd>not known: risk is not heard</dd>`;
+  if (!told.totals.length) return html`${name}<dd>none: nothing is held</dd>`;
+  return html`${name}<dd>${told.totals.map(({ quote, cost, spread, fees }) => html`<div><${Money} figure=${cost} most=${4} unit=${quote} />${" "}
+      <span class="note">${cost.value === null ? `not known; known of it: spread ${amount(spread, { most: 4 })}, fees ${amount(fees, { most: 4 })} ${quote}`
+        : `spread ${amount(spread, { most: 4 })}, fees ${amount(fees, { most: 4 })}`}</span></div>`)}
+    ${told.unknown.map(({ venue, instrument, qty, why }) => html`<div class="note">${amount(qty, { most: 10, sign: true })} ${instrument}${venue ? ` at ${venue}` : ""}: ${why}</div>`)}</dd>`;
 }
 
 function Cause({ cells }) {

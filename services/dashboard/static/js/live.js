@@ -15,7 +15,7 @@ export class Live {
   constructor(store, { changed, signedOut }) {
     this.store = store;
     this.changed = changed; // () => void: something is to be painted
-    this.signedOut = signedOut; // () => void: the session is over
+    this.signedOut = signedOut; // (why) => void: the session is over
     this.topics = [];
     this.rows = {}; // topic -> the ids of the rows wanted of it; all where none are named
     this.view = {}; // topic -> the ids of the rows that are in view: the others come slowly
@@ -114,8 +114,8 @@ export class Live {
 
   /** A channel that ends may be a session that has ended. */
   async #askWhoIAm() {
-    const { status } = await whoAmI(); // 0: the server is away, and the watch says so
-    if (status === 401 && this.isOn) this.signedOut();
+    const { status, body } = await whoAmI(); // 0: the server is away, and the watch says so
+    if (status === 401 && this.isOn) this.signedOut(body.error);
   }
 
   #pollNow() {
@@ -131,7 +131,7 @@ export class Live {
         cache: "no-store",
         signal: AbortSignal.timeout(POLL_MS),
       });
-      if (answer.status === 401 && this.isOn) this.signedOut();
+      if (answer.status === 401 && this.isOn) this.signedOut((await answer.json()).error);
       if (!answer.ok || !this.timers.poll) return;
       const frame = await answer.json();
       if (!this.timers.poll) return; // the channel is back

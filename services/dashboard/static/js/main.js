@@ -14,6 +14,7 @@ import { Store } from "./store.js";
 
 const TICK_MS = 500; // ages go on when nothing is heard
 const RETRY_MS = 3000;
+const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "");
 
 class Application {
   constructor(root) {
@@ -49,6 +50,7 @@ class Application {
     if (status === 200) this.open(body);
     else {
       this.phase = "login";
+      if (status === 401 && !this.why && body.error !== "sign in") this.why = sentence(body.error ?? "");
       if (status !== 401) this.why = `The dashboard refused to say who is signed in (HTTP ${status}).`;
     }
     this.changed();
@@ -71,7 +73,7 @@ class Application {
     this.why = this.told = "";
     this.store = new Store();
     this.store.me = me;
-    this.live = new Live(this.store, { changed: () => this.changed(), signedOut: () => this.leave("The session is over. Sign in again.") });
+    this.live = new Live(this.store, { changed: () => this.changed(), signedOut: (why) => this.leave(sentence(why || "The session is over; sign in again")) });
     this.subscribe();
     this.live.start();
     this.tick = setInterval(() => { if (!document.hidden) this.changed(); }, TICK_MS);
@@ -199,7 +201,7 @@ class Application {
             : html`<p class="note" role="status">Waiting for the first figures …</p>`}
         </main>
       </div>
-      ${kill.dialog && this.mayCommand() ? html`<${KillDialog} kill=${kill} cells=${cells} />` : null}
+      ${kill.dialog && this.mayCommand() ? html`<${KillDialog} kill=${kill} cells=${cells} isOld=${view.isAged("overview", cells.money_as_of_ms)} />` : null}
       ${ui.help ? html`<${KeyHelp} pages=${this.pages()} role=${store.me.role} close=${() => { ui.help = false; this.changed(); }} />` : null}`;
   }
 

@@ -182,7 +182,7 @@ export class Table extends Component {
     return html`<div class="scroll"><table role="table" class="stack">
       <caption>${caption}</caption>
       <thead role="rowgroup"><tr role="row">${columns.map((column) => html`<th role="columnheader" scope="col"
-        class=${column.isNumber ? "right" : ""} aria-sort=${ariaSort(column.key)}>
+        class=${`${column.isNumber ? "right" : ""} ${column.isMinor ? "minor" : ""}`} aria-sort=${ariaSort(column.key)}>
         <button class="sort" onClick=${() => this.sortBy(column.key)}>${column.name}${
           sorted?.column === column.key ? html`<span aria-hidden="true">${sorted.isUp ? " ↑" : " ↓"}</span>` : null}</button></th>`)}</tr></thead>
       <tbody role="rowgroup" ref=${this.body}>${shown.slice(0, most).map((row) => html`<tr role="row" key=${row.id} data-id=${row.id} class=${`${expand ? "opens" : ""} ${isAged?.(row) ? "aged" : ""}`}

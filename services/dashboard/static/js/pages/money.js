@@ -39,7 +39,7 @@ function Ended({ plans }) {
 }
 
 /** Steps that add up, each from where the one before ended; a step that is not known has no bar. */
-export function Waterfall({ steps, quote }) {
+export function Waterfall({ steps, quote, most = 4 }) {
   let at = 0;
   const bars = steps.map(({ step, amount: figure }, index) => {
     const value = money(figure)[0] === DASH ? null : Number(figure.value ?? figure);
@@ -55,7 +55,7 @@ export function Waterfall({ steps, quote }) {
     <span class="head">${step}</span>
     <span class="track" aria-hidden="true">${!value ? null : html`<span class=${value >= 0 ? "up" : "down"}
       style=${{ left: `${((low - least) / width) * 100}%`, width: `${((high - low) / width) * 100}%` }}></span>`}</span>
-    <${Money} figure=${figure} signed most=${4} unit=${quote} /></li>`)}</ul>`;
+    <${Money} figure=${figure} signed most=${most} unit=${quote} /></li>`)}</ul>`;
 }
 
 function Strategies({ view, rows }) {

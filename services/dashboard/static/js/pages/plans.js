@@ -1,6 +1,7 @@
 // Plans: what was meant, what was ordered and filled when, and what came of it.
 import { DASH, amount, moment, money, price, span } from "../format.js";
 import { html } from "../html.js";
+import { Waterfall } from "./money.js";
 import { Empty, Light, Money, Panel, Signed, Table } from "../parts.js";
 
 const OUTCOMES = { FILLED: "good", HEDGED: "good", UNWOUND: "warn", UNFILLED: "unknown", EXPIRED: "unknown", REFUSED: "warn", FAILED: "bad" };
@@ -59,6 +60,8 @@ function Timeline({ row }) {
   return html`<div class="walk"><ol class="timeline">${eventsOf(row).map((event) => html`<li>
       <span class="num when">+${span(event.ms - row.ts_ms)}</span><strong>${event.what}</strong> <span class="note">${event.detail}</span></li>`)}
       ${row.ended_ms ? null : html`<li><span class="num when">now</span><strong>in flight</strong></li>`}</ol>
+    ${row.waterfall?.length ? html`<h3>From expected to realized</h3><${Waterfall} steps=${row.waterfall} quote=${row.quote} most=${6} />`
+      : row.ended_ms && !row.is_directional ? html`<p class="note">From expected to realized: the steps cannot be told apart (several assets, or a fill that was not seen).</p>` : null}
     <dl class="facts">
       <dt>${row.is_directional ? "Cash of its leg" : "Expected"}</dt><dd><${Signed} value=${row.net_expected} most=${6} unit=${row.quote} /></dd>
       <dt>Realized</dt><dd><${Money} figure=${row.realized} signed most=${6} unit=${row.quote} />${money(row.realized)[1] === "estimated" ? " (a fee is not told yet, or was paid in another asset)" : ""}</dd>

@@ -66,7 +66,7 @@ export function Audit(view) {
     { key: "address", name: "Address", show: (row) => row.address || DASH },
     { key: "action", name: "Action", show: (row) => row.action },
     { key: "outcome", name: "Outcome", isWide: true, show: (row) => row.outcome || DASH },
-    { key: "arguments", name: "Arguments", isWide: true, show: (row) => html`<${Context} of=${row.arguments} />` },
+    { key: "arguments", name: "Arguments", isWide: true, show: (row) => (Object.keys(row.arguments ?? {}).length ? html`<${Context} of=${row.arguments} />` : DASH) },
     { key: "command_id", name: "Command", show: (row) => (row.command_id ? html`<code>${row.command_id}</code>` : DASH) },
   ];
   return html`<${Panel} wide note="each entry holds the hash of the one before; arb audit verify checks them">

@@ -15,7 +15,7 @@ of the plan is not known, and all of the difference is in the slippage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +25,14 @@ from shared.domain.accounting import ZERO, Books, holding_key
 from shared.domain.executions import execution_of
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.messages.base import Certainty
-from shared.messages.execution import ApprovedPlan, Fill, OrderPurpose, PlanDone, PlanLeg
+from shared.messages.execution import (
+    ApprovedPlan,
+    Fill,
+    OrderEvent,
+    OrderPurpose,
+    PlanDone,
+    PlanLeg,
+)
 
 STEPS = (
     "expected_edge",
@@ -50,6 +57,16 @@ class Order(msgspec.Struct, frozen=True):
     purpose: OrderPurpose
     leg_index: int
     price_arrival: Decimal = ZERO
+
+
+def kinds_of(events: Iterable[OrderEvent]) -> dict[str, Order]:
+    """Return what orders were for, as they were told of first."""
+    kinds: dict[str, Order] = {}
+    for each in events:
+        kinds.setdefault(
+            each.client_order_id, Order(each.purpose, each.leg_index, each.price_arrival)
+        )
+    return kinds
 
 
 def waterfall(
