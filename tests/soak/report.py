@@ -192,12 +192,22 @@ def _tab_table(record: Record) -> str:
                 f"{max(point.value for point in points):.1f}",
                 None if grows is None else f"{grows.per_h:+.2f} ± {grows.noise:.2f}",
                 f"{median(rates) / 1e3:.1f} / {max(rates) / 1e3:.1f}" if rates else None,
+                sum(bool(s.tabs[name].banner) for s in record.samples if name in s.tabs),
                 _bars([point.value for point in longest(points)]),
             )
         )
     if not rows:
         return ""
-    columns = ("tab", "heap first, MB", "last", "most", "MB/h", "KB/s median/most", "heap")
+    columns = (
+        "tab",
+        "heap first, MB",
+        "last",
+        "most",
+        "MB/h",
+        "KB/s median/most",
+        "STALE samples",
+        "heap",
+    )
     return "## Tabs of the dashboard\n\n" + table(columns, rows)
 
 
@@ -206,7 +216,8 @@ def _rates(record: Record, name: str) -> list[float]:
     rates, before = [], None
     for sample in record.samples:
         now = sample.tabs.get(name)
-        if now is not None and before is not None and now.epoch == before[1].epoch:
+        is_one = now is not None and before is not None and now.epoch == before[1].epoch
+        if is_one and now.received >= before[1].received:
             rates.append((now.received - before[1].received) / max(sample.at_s - before[0], 0.1))
         before = None if now is None else (sample.at_s, now)
     return rates

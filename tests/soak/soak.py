@@ -15,7 +15,7 @@ from services.cli.demo_ledger import RECORDER, check_ledger
 from services.cli.demo_strategies import RISK
 from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
 from services.cli.screen import Screen
-from services.cli.settings import config_for_venues
+from services.cli.settings import config_for_venues, has_derivatives
 from services.cli.stack import DASHBOARD, free_port, open_stack
 from services.cli.venues import ControlClient
 from shared.cancel import cancel_and_wait
@@ -24,7 +24,6 @@ from shared.config_notifier import NotifierConfig, NotifyChannel
 from shared.config_sections import Config, ExecutorConfig, RecorderConfig
 from shared.services import USUAL_SERVICES
 from shared.streams import ALL
-from shared.venues.registry import ADAPTERS
 from shared.watch.latency import latency_record
 from shared.watch.report import Ending
 from shared.watch.venue_comparison import read_accounts
@@ -84,7 +83,7 @@ class Soak:
                 config = await self._start(run, phones)
                 self.record.shards = config.bus.shards
                 async with self._looking(run, config) as sampler:
-                    await self._trade(run, sampler)
+                    await self._trade(run, sampler, _traded(config))
                 self.record.seconds = round(time.monotonic() - self._began, 1)
                 await self._end(run, ending, config)
             await stack.supervisor.stop()
@@ -152,13 +151,13 @@ class Soak:
             terminal = await opened.enter_async_context(open_terminal(run.stack.url))
             yield Sampler(run, self._heard, terminal, tabs, config.bus.shards)
 
-    async def _trade(self, run: Run, sampler: Sampler) -> None:
+    async def _trade(self, run: Run, sampler: Sampler, venues: list[str]) -> None:
         wanted = self._wanted
         needed = {*USUAL_SERVICES, RECORDER, NOTIFIER}
         harm = Harm(run, self._heard, needed)
         self._began = time.monotonic()
         planned = schedule(
-            wanted.seconds, wanted.fault_every_s, wanted.seed, ADAPTERS, (RECORDER, NOTIFIER)
+            wanted.seconds, wanted.fault_every_s, wanted.seed, venues, (RECORDER, NOTIFIER)
         )
         run.phase("trading")
         tasks = [
@@ -250,6 +249,11 @@ class Soak:
         record.stream_bounds = {spec.name: (spec.entries_max, spec.bytes_max) for spec in ALL}
         record.is_over = True
         write(record, self._file)
+
+
+def _traded(config: Config) -> list[str]:
+    """Return the venues that the simulated market is traded at: those with spot."""
+    return sorted(name for name, venue in config.venues.items() if not has_derivatives(venue))
 
 
 @asynccontextmanager

@@ -58,10 +58,11 @@ class Tab:
         await self._session.send("HeapProfiler.collectGarbage")
         used = await self._session.send("Runtime.getHeapUsage")
         seen: dict[str, Any] = await self._page.evaluate(LOOK)
+        epoch = self._epoch
         if not seen["isSignedIn"]:
             await self.open()
         return TabSample(
-            epoch=self._epoch,
+            epoch=epoch,
             heap_mb=round(used["usedSize"] / 1e6, 3),
             received=seen["received"],
             frames=seen["frames"],

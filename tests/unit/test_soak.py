@@ -283,6 +283,16 @@ def test_a_run_that_was_cut_off_says_so() -> None:
     assert not well(record)
 
 
+def test_what_a_tab_received_counts_within_one_page_only() -> None:
+    record = sampled()
+    for sample in record.samples[60:]:
+        tab = sample.tabs["1 overview"]
+        tab.epoch, tab.received = 2, tab.received - 60 * 300_000
+    record.samples[60].tabs["1 overview"].banner = "STALE"
+    row = next(line for line in markdown(record).splitlines() if line.startswith("| 1 overview"))
+    assert "| 5.0 / 5.0 | 1 |" in row
+
+
 def test_a_run_without_samples_has_a_report() -> None:
     record = sampled()
     record.samples, record.faults, record.alerts = [], [], []
