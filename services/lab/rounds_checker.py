@@ -199,10 +199,11 @@ class RoundsChecker:
                 checkers.report("rounds", f"{key}: last told {legs}, risk holds {each.held}")
 
     def _held_against(self, found: Round, risk: RiskEngine) -> Decimal:
-        """Return what other rounds hold against the derivatives of a round, once FLATTEN was said.
+        """Return what other rounds hold against a round, once FLATTEN was said.
 
-        It closes what a venue shows, which is the net of all rounds there. What they hold against
-        each other ends too, but not of rounds whose plan was in flight at a RESUME soon after.
+        It closes what a venue shows, which is the net of all rounds there, and of spot the net over
+        all venues. What they hold against each other in derivatives ends too, but not of rounds
+        whose plan was in flight at a RESUME soon after; in spot it stays.
         """
         if not self._world.checkers.has_flattened:
             return ZERO
@@ -210,9 +211,8 @@ class RoundsChecker:
         for key, qty in found.held.items():
             others = (each.held.get(key, ZERO) for each in risk.ledger.rounds.rounds.values())
             against = sum((abs(other) for other in others if other * qty < 0), ZERO)
-            if holding_place(key)[0]:
-                price = self._world.price(found.base, found.quote)
-                most += base_of(holding_place(key)[1], min(abs(qty), against), price)
+            price = self._world.price(found.base, found.quote)
+            most += base_of(holding_place(key)[1], min(abs(qty), against), price)
         return most
 
     def _made(self) -> tuple[dict[str, Held], Closed]:

@@ -64,6 +64,11 @@ def test_a_clock_ahead_is_hidden_by_what_was_read_as_late() -> None:
     assert not outcome.violations, outcome.story
 
 
+def test_flatten_closes_the_net_of_spot_and_leaves_the_rest_in_rounds() -> None:
+    outcome = run_seed(121912)
+    assert not outcome.violations, outcome.story
+
+
 @pytest.mark.parametrize("seed", [110979, 112120])
 def test_a_fill_told_after_its_round_was_closed_by_others_is_no_fault(seed: int) -> None:
     """A venue closed what no round held, or an operator closed a round and its fill came late."""
