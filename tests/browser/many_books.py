@@ -45,7 +45,7 @@ class ManyBooks:
         venues = "".join(f"[venues.{venue}]\ninstruments = [{names}]\n" for venue in VENUES)
         config = parse_config(f"[dashboard]\nport = {self.port}\n{venues}", "arb.toml")
         self._engine, self._clock = DashboardEngine(config), SystemClock()
-        self._server = serve(config, self._engine, self._clock)
+        self._server, _ = serve(config, self._engine, self._clock)  # there is no bus to audit on
         self.token = (folder / "viewer.token").read_text().strip()
         self._markets = [(venue, asset) for venue in VENUES for asset in assets]
         self._loop = asyncio.new_event_loop()
