@@ -23,7 +23,7 @@ from shared.services import SERVICES
 from shared.venues.registry import ADAPTERS, load_simulated
 from tests.support import ROOT, eventually_sync
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 BOOKS = sum(len(load_simulated(adapter).LISTINGS) for adapter in ADAPTERS)
@@ -75,7 +75,7 @@ class Arb:
         (pid, *_) = eventually_sync(lambda: self.pids(name), timeout_s=30, what=name)
         os.kill(pid, signal.SIGKILL)
 
-    def report(self, timeout_s: float = 120) -> dict[str, Any]:
+    def report(self, timeout_s: float = 200) -> dict[str, Any]:
         """Wait for its end, which must be a good one, and return what it printed."""
         out, err = self.process.communicate(timeout=timeout_s)
         assert self.process.returncode == 0, err[-3000:]

@@ -7,7 +7,7 @@ import pytest
 from shared.strategy_files import built_ins
 from tests.e2e.test_demo import check_money, check_nothing_naked, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 ONLY_WATCH = {"lead_lag"}

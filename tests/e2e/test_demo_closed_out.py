@@ -30,7 +30,7 @@ from services.cli.venues import Addresses, ControlClient
 from shared.venues.registry import load_ccxt_setup, load_feed
 from shared.watch.report import Ending, build_report
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 SEEDS = (11, 22, 33)
 SECONDS = 7

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.test_demo import check_money, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 # It opens at nearly any basis, and closes by time: what counts is that rounds happen.
 BASIS = """

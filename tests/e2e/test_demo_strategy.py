@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.test_demo import check_sound, running
 from tests.unit.test_strategy_docs import block
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 BROKEN = """
 from shared.strategies.port import Params, Strategy

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import ROOT, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def address_of(process: subprocess.Popen[str]) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from shared.store.segments import segments_in
 from tests.support import ROOT, eventually_sync
 
 pytest.importorskip("pyarrow")
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 def arb(*arguments: str) -> subprocess.Popen:

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.test_demo import check_money, running
 from tests.kraken_frames import book_frame, subscribed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 START_NS = 1_723_161_253_000_000_000
 FRAMES = 150

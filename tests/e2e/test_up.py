@@ -20,7 +20,7 @@ from shared.watch.link import open_link
 from tests.e2e.up import arb, prepared, trading
 from tests.support import eventually_sync
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
