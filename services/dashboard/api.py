@@ -33,8 +33,9 @@ GIVEN_MAX: Final = 64
 class CommandBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a command.
 
-    ``id`` is the sender's name for it, of which one command is given however often it arrives: a
-    browser repeats a request by itself where a connection that was kept open is cut.
+    ``id`` is the sender's name for it: one command of an action and an id is given however often it
+    arrives, as a browser repeats a request by itself where a connection that was kept open is cut.
+    Another action under the same id is another command.
     """
 
     action: str
@@ -72,7 +73,7 @@ class Api:
         self._engine, self._access, self.trail, self.clock = engine, access, trail, clock
         self._target, self._version = target, version
         self._giving: set[asyncio.Task[Given]] = set()
-        self._given: dict[tuple[str, str], asyncio.Task[Given]] = {}
+        self._given: dict[tuple[str, str], tuple[CommandKind, asyncio.Task[Given]]] = {}
         self.live = LiveChannel(engine, access, trail, clock, self.hello)
 
     def hello(self, session: Session) -> dict[str, Any]:
@@ -142,7 +143,8 @@ class Api:
         kind = ACTIONS.get(body.action)
         if kind is None:
             return error_of(400, f"no such action; there are {', '.join(ACTIONS)}")
-        if (known := self._given.get((session.id, body.id))) is not None:
+        of, known = self._given.get((session.id, body.id), (None, None))
+        if known is not None and of is kind:
             return await self._answer(known)
         flaw = self._flaw_of(session, kind, body, address)
         if flaw is not None:
@@ -154,7 +156,7 @@ class Api:
         self._giving.add(giving)
         giving.add_done_callback(self._giving.discard)
         if body.id:
-            self._given[session.id, body.id] = giving
+            self._given[session.id, body.id] = kind, giving
             if len(self._given) > GIVEN_MAX:
                 del self._given[next(iter(self._given))]
         answer = await self._answer(giving)
@@ -165,7 +167,7 @@ class Api:
     async def given(self, request: web.Request) -> web.StreamResponse:
         """Answer what became of a command, for who has lost the answer to it."""
         known = self._given.get((request[SESSION].id, request.query.get("id", "")))
-        return error_of(404, "no such command") if known is None else await self._answer(known)
+        return error_of(404, "no such command") if known is None else await self._answer(known[1])
 
     @staticmethod
     async def _answer(giving: asyncio.Task[Given]) -> web.Response:

@@ -488,6 +488,7 @@ async def test_risk_confirms_a_halt_and_the_trail_shows_it(
             for body, status in (
                 ({"action": "flatten"}, 400),
                 ({"action": "resume", "typed": "active"}, 400),
+                ({"action": "resume", "id": "press-1"}, 400),  # no answer of the HALT of that id
                 ({"action": "kill"}, 400),
                 ({"action": "flatten", "typed": "FLATTEN", "token": "wrong"}, 401),
             ):
