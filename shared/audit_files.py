@@ -35,8 +35,12 @@ def directory(environ: Mapping[str, str] = ENVIRON) -> Path:
 
 
 def trail_name(path: Path) -> str:
-    """Return what a trail is called on record: its host and its file."""
-    return f"{socket.gethostname()}:{path.resolve()}"
+    """Return what a trail is called on record: its host and its file.
+
+    Bytes of a path that are no text are escaped, as no stream takes them.
+    """
+    name = f"{socket.gethostname()}:{path.resolve()}"
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def older_files(path: Path) -> list[Path]:

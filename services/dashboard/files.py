@@ -121,12 +121,14 @@ class AuditFile:
             log.error("audit_not_read", extra={"reason": self.problem})
         self._is_read = not self.problem
         # Whether files before it are missing is told by `arb audit verify`.
-        self.entries, flaw = verify(lines, before, is_cut=before is None)
+        self.entries, flaw = verify(lines, before, is_cut=not older)
+        if older and before is None and self._is_read:
+            flaw = f"{older[-1].name} does not end with an entry"
         self._chain = Chain(self.entries[-1] if self.entries and not flaw else before)
         self._first_seq = self.entries[0].seq if self.entries else 0
         if flaw:
             log.error("audit_broken", extra={"reason": flaw, "path": str(self.path)})
-            for each in (*older, self.path):
+            for each in (*older, *([self.path] if self.path.exists() else [])):
                 suffix = each.name.removeprefix(self.path.stem)
                 each.rename(each.with_name(f"broken-{now_ns}{suffix}"))
             self.entries, self._chain = [], Chain()

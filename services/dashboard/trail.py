@@ -101,4 +101,5 @@ class Trail:
             "arguments": entry.arguments,
             "command_id": entry.command_id,
         }
-        self._topic.put(str(entry.seq), row)
+        # By its hash: of entries that are in no file several have the same number.
+        self._topic.put(entry.hash, row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,9 @@ from services.dashboard import files
 from services.dashboard.files import AuditFile
 from shared import audit_files
 from shared.audit import AuditEntry, Chain, audited, compare, line_of, of_no_file, verify
-from shared.audit_files import hashes_aside, older_files, read_whole
+from shared.audit_files import hashes_aside, older_files, read_whole, trail_name
+from shared.codec import decode, encode
+from shared.streams import SYS_AUDIT
 
 BYTES_MAX = 1_500
 FILES_MAX = 4
@@ -93,6 +96,27 @@ def test_a_broken_trail_is_put_aside_with_its_older_files(tmp_path: Path) -> Non
     on_record = [audited(entry, "here") for entry in held[:4]]
     assert compare(whole.entries, on_record, "here", hashes_aside(path)) == ("", 4)
     assert compare(whole.entries, on_record, "here")[0]
+
+
+def test_older_files_without_an_end_are_put_aside_and_never_written_over(tmp_path: Path) -> None:
+    path = write(tmp_path, 14).path
+    (*_, newest) = older = older_files(path)
+    path.unlink()
+    newest.write_bytes(newest.read_bytes()[:-40])
+    first = older[0].read_bytes()
+    write(tmp_path, 14, since_ns=100)
+    assert first in {each.read_bytes() for each in tmp_path.glob("broken-*.jsonl")}
+    whole = read_whole(path)
+    assert whole.flaw == ""
+    assert whole.entries[0].outcome == (
+        f"the trail before is broken: {newest.name} does not end with an entry"
+    )
+
+
+def test_a_folder_whose_name_is_no_text_has_a_trail_that_streams_take(tmp_path: Path) -> None:
+    entry = chain(1)[0]
+    told = audited(entry, trail_name(tmp_path / os.fsdecode(b"tr\xffail") / "audit.jsonl"))
+    assert decode(SYS_AUDIT, encode(SYS_AUDIT, [told])) == [told]
 
 
 def test_an_end_that_was_cut_off_is_told() -> None:

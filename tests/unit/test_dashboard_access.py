@@ -119,6 +119,23 @@ def test_wrong_tokens_keep_no_right_one_out_and_a_clock_set_back_nobody(
     trail.close()
 
 
+def test_what_is_in_no_file_is_shown_entry_by_entry(
+    access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = DashboardEngine(Config())
+    trail = Trail(AuditFile(tmp_path, 1), engine.audit, access, StartedClock(), [].append)
+
+    def is_full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("services.dashboard.files.os.write", is_full)
+    for outcome in ("asked for", "confirmed"):
+        trail.did("operator-1", "::1", "halt", outcome)
+    assert trail.problem
+    assert len(engine.audit) == 2
+    trail.close()
+
+
 @pytest.mark.parametrize(
     ("host", "flaw"),
     [
