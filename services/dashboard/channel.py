@@ -39,7 +39,8 @@ RowId = Annotated[str, Meta(max_length=200)]
 class Subscribe(msgspec.Struct, tag="sub", forbid_unknown_fields=True):
     """Show these topics, of those in ``rows`` only these rows; all others no more.
 
-    Of a topic in ``view`` these rows come with every frame, and the others slowly, in turn.
+    Of a topic in ``view`` these rows come with every frame, and the others slowly, in turn; not of
+    one in ``rows``, where none are left out.
     """
 
     topics: Annotated[list[TopicName], Meta(max_length=32)]
@@ -204,7 +205,8 @@ class Client:
             only = frozenset(request.rows[name]) if name in request.rows else None
             known = self._wanted.get(name)
             each = wanted[name] = known if known and known.only == only else _Wanted(only)
-            each.look_at(frozenset(request.view[name]) if request.view.get(name) else None)
+            seen = request.view.get(name) if only is None else None
+            each.look_at(frozenset(seen) if seen else None)
         self._wanted = wanted
 
     def _patches(self) -> tuple[list[bytes], list[bytes]]:

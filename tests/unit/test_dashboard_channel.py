@@ -292,3 +292,15 @@ def test_who_is_far_behind_gets_all_rows_anew_not_only_those_in_view() -> None:
     topic.replace({str(n): {"n": -n} for n in range(10)})
     tab.later()
     assert tab.shown["t"] == {str(n): {"n": -n} for n in range(10)}
+
+
+def test_rows_that_are_not_wanted_do_not_come_for_want_of_being_in_view() -> None:
+    topic = Topic("t", 100)
+    topic.replace({str(n): {"n": 0} for n in range(10)})
+    tab = Tab({"t": topic})
+    tab.ask(type="sub", topics=["t"], rows={"t": ["1", "2"]}, view={"t": ["1"]})
+    for turn in range(1, 6):
+        tab.later()
+        topic.replace({str(n): {"n": turn} for n in range(10)})
+    tab.later()
+    assert tab.shown["t"] == {"1": {"n": 5}, "2": {"n": 5}}
