@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from services.notifier import measured
 from services.notifier.measured import Measured
 from services.notifier.processes import Processes
@@ -40,6 +42,7 @@ _JUDGED: Final = (
     *("ArbUnhedged", "ArbDrawdown"),
     *measured.RULES,
 )
+NOT_MEASURED: Final = "not measured for an hour, so whether it is well is not known"
 JUDGED: Final = frozenset(_JUDGED)
 """Rows of the table that are judged here."""
 SAID_OTHERWISE: Final = {
@@ -143,7 +146,18 @@ class Checks:
             if self._may_be_over(key):
                 del self._since[key]
                 self._told.discard(key)
+                self._say_if_unknown(key, troubles)
                 troubles.end(key, now_ns)
+
+    def _say_if_unknown(self, key: str, troubles: Troubles) -> None:
+        """Let the end of what is measured no more say so: nobody knows whether it is well."""
+        code, _, place = key.partition("|")
+        if code not in measured.RULES or key not in troubles.known:
+            return
+        if not self.measured.is_known(code, place.partition("|")[2]):
+            cause = troubles.known[key].cause
+            detail = f"{cause.detail}; {NOT_MEASURED}"
+            troubles.renew(key, msgspec.structs.replace(cause, detail=detail))
 
     def _may_be_over(self, key: str) -> bool:
         """Tell whether what a condition is judged by has been heard in this process."""

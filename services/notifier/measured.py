@@ -325,9 +325,13 @@ class Measured:
             if verdict.holds:
                 yield name, subject, verdict.detail
 
+    def is_known(self, name: str, subject: str) -> bool:
+        """Tell whether a rule was judged of something within the last hour."""
+        return (name, subject) in self._known
+
     def may_be_over(self, name: str, subject: str, now_ns: int, began_ns: int) -> bool:
         """Tell whether a condition that does not hold was judged, or not been known for an hour."""
-        return (name, subject) in self._known or now_ns - began_ns >= FORGET_NS
+        return self.is_known(name, subject) or now_ns - began_ns >= FORGET_NS
 
     def _judge(self, now_ns: int) -> None:
         self._history.take(self.sample(now_ns), now_ns)

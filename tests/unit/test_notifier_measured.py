@@ -126,6 +126,14 @@ def test_what_is_not_known_any_more_is_not_told_as_over(host: Host) -> None:
     assert not [text for text in host.texts() if "ArbStreamLag" in text and "over" in text.lower()]
 
 
+def test_what_is_not_measured_for_an_hour_ends_with_that_and_not_as_well(host: Host) -> None:
+    host.run(3 * MINUTE, lambda: answered(host, lag_ms=9_000))
+    host.run(62 * MINUTE, lambda: answered(host, lag_ms=None))
+    last = [text for text in host.texts() if "ArbStreamLag" in text][-1]
+    assert last.startswith("over") or "over: " in last
+    assert "by 9.0 s; told above 5 s; not measured for an hour" in last
+
+
 def test_a_condition_that_went_on_over_a_restart_is_not_told_again(host: Host) -> None:
     host.run(3 * MINUTE, lambda: answered(host, lag_ms=9_000))
     before = len([text for text in host.texts() if "ArbStreamLag" in text])
