@@ -16,7 +16,7 @@ import pytest
 from services.cli.doctor.check import Level
 from services.cli.doctor.fee_checks import FeesPaid, check_fees, fees_paid
 from services.cli.doctor.network_checks import Reached, check_network
-from services.cli.doctor.network_reading import reached, wanted_of
+from services.cli.doctor.network_reading import reached, read_network, wanted_of
 from shared.bus.address import Endpoint
 from shared.config_sections import BusConfig, Config, VenueConfig
 from shared.messages.base import Side
@@ -106,7 +106,7 @@ def test_what_does_not_answer_in_time_is_not_waited_for() -> None:
         port = silent.getsockname()[1]
         place = ("127.0.0.1", port, ssl.create_default_context())
         (found,) = reached({"a": [place]}, answer_s=5, all_s=0)["a"]
-    assert found == Reached(f"127.0.0.1:{port}", unknown="no answer within 0 s")
+    assert found == Reached(f"127.0.0.1:{port}", unknown="no answer within 0 s", has_tls=True)
 
 
 def test_addresses_are_those_that_are_used_and_none_of_this_machine() -> None:
@@ -165,3 +165,25 @@ def test_fees_that_are_not_known_are_no_ok() -> None:
         Level.OK,
         Level.WARNING,
     ]
+
+
+def test_behind_a_proxy_it_says_that_only_market_data_uses_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    section = VenueConfig(
+        instruments=["BTC/USDT"], rest_url="https://venue.invalid", ws_url="wss://venue.invalid"
+    )
+    config = Config(venues={"kraken": section})
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    def told() -> str:
+        (dns,) = check_network(read_network(config, None), "paper", NOW_S)
+        assert dns.level is Level.WARNING
+        return dns.text
+
+    assert "proxy" not in told()
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:3128")
+    assert told().endswith("the environment's proxy: market data uses it, orders do not")
+    monkeypatch.setenv("no_proxy", "venue.invalid")
+    assert "proxy" not in told()

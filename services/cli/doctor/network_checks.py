@@ -22,6 +22,7 @@ class Reached:
         has_tls: It is to answer with TLS.
         untrusted: Why its certificate is not trusted; empty: it is.
         expires_s: When that ends, UNIX seconds; ``None``: not told.
+        has_proxy: Market data of it comes through a proxy of the environment; orders do not.
     """
 
     place: str
@@ -30,6 +31,7 @@ class Reached:
     has_tls: bool = False
     untrusted: str = ""
     expires_s: float | None = None
+    has_proxy: bool = False
 
 
 def check_network(found: Mapping[str, list[Reached]], mode: str, now_s: float) -> Iterator[Check]:
@@ -45,16 +47,23 @@ def check_network(found: Mapping[str, list[Reached]], mode: str, now_s: float) -
         unknown = [f"{each.place}: {each.unknown}" for each in places if each.unknown]
         if unknown:
             right = "a name service that answers (/etc/resolv.conf), and an address that exists"
-            yield Check(f"DNS of {whose}", severe, "; ".join(unknown), right)
+            yield Check(f"DNS of {whose}", severe, "; ".join(unknown) + _around(places), right)
         else:
             names = ", ".join(each.place for each in places)
             yield Check(f"DNS of {whose}", Level.OK, f"{names} found")
         if away := [f"{e.place}: {e.away}" for e in places if e.away and not e.unknown]:
             right = "the network of this machine, and its firewall; the venue's status page"
-            yield Check(f"way to {whose}", severe, "; ".join(away), right)
+            yield Check(f"way to {whose}", severe, "; ".join(away) + _around(places), right)
         for each in places:
             if each.has_tls and not each.away and not each.unknown:
                 yield _certificate(whose, each, severe, now_s)
+
+
+def _around(places: list[Reached]) -> str:
+    """Return what still works where a proxy is used."""
+    if any(each.has_proxy for each in places):
+        return "; asked without the environment's proxy: market data uses it, orders do not"
+    return ""
 
 
 def _certificate(whose: str, each: Reached, severe: Level, now_s: float) -> Check:

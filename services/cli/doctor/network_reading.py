@@ -6,9 +6,11 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from services.cli.doctor.network_checks import Reached
 from shared.bus.address import Endpoint
@@ -23,13 +25,24 @@ ALL_S = 10.0
 """A name service that does not answer is waited for longer than that by the system."""
 _PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 _WITH_TLS = ("https", "wss")
+_REDIS = "redis"
 Wanted = tuple[str, int, ssl.SSLContext | None]
 """Host, port, and how its certificate is judged."""
 
 
 def read_network(config: Config, endpoint: Endpoint | None) -> dict[str, list[Reached]]:
     """Return how every address of the venues, and of Redis with TLS, is reached."""
-    return reached(wanted_of(config, endpoint))
+    found = reached(wanted_of(config, endpoint))
+    return {
+        whose: [replace(each, has_proxy=whose != _REDIS and _has_proxy(each)) for each in places]
+        for whose, places in found.items()
+    }
+
+
+def _has_proxy(place: Reached) -> bool:
+    """Tell whether market data comes from there through a proxy of the environment."""
+    named = getproxies().keys() & {*_WITH_TLS, "socks"}
+    return bool(place.has_tls and named) and not proxy_bypass(place.place.rpartition(":")[0])
 
 
 def wanted_of(config: Config, endpoint: Endpoint | None) -> dict[str, list[Wanted]]:
@@ -38,7 +51,7 @@ def wanted_of(config: Config, endpoint: Endpoint | None) -> dict[str, list[Wante
     """
     wanted = {name: _of_venue(config, name) for name in config.venues}
     if endpoint is not None and issubclass(endpoint.connection_class, SSLConnection):
-        wanted["redis"] = _of_redis(endpoint.arguments)
+        wanted[_REDIS] = _of_redis(endpoint.arguments)
     return {name: places for name, places in wanted.items() if places}
 
 
@@ -99,8 +112,10 @@ def reached(
     late = f"no answer within {all_s:g} s"
     return {
         whose: [
-            found.get((host, port), Reached(f"{host}:{port}", unknown=late))
-            for host, port, _ in places
+            found.get(
+                (host, port), Reached(f"{host}:{port}", unknown=late, has_tls=context is not None)
+            )
+            for host, port, context in places
         ]
         for whose, places in wanted.items()
     }
