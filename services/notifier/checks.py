@@ -43,6 +43,9 @@ _JUDGED: Final = (
     *measured.RULES,
 )
 NOT_MEASURED: Final = "not measured for an hour, so whether it is well is not known"
+UNREAD: Final = "NOTIFY_METRICS"
+"""The code of what the notifier cannot read."""
+UNREAD_NS: Final = 120 * S
 JUDGED: Final = frozenset(_JUDGED)
 """Rows of the table that are judged here."""
 SAID_OTHERWISE: Final = {
@@ -92,7 +95,7 @@ class Checks:
     def restore(self, troubles: Troubles) -> None:
         """Take up the conditions that were told before this process started."""
         for key, each in troubles.known.items():
-            if each.cause.lasts and each.cause.code in JUDGED and not each.over_ns:
+            if each.cause.lasts and each.cause.code in {*JUDGED, UNREAD} and not each.over_ns:
                 self._since[key] = each.since_ns
                 self._told.add(key)
 
@@ -141,6 +144,10 @@ class Checks:
                     troubles.begin(found.cause, now_ns, count=0)
                 troubles.renew(key, found.cause)
         if self.processes.bus_silent_ns(now_ns) is not None:
+            # Readings fail of that as well: for how long is counted anew once it is back.
+            for key in [key for key in self._since if key.startswith(UNREAD)]:
+                if key not in self._told:
+                    del self._since[key]
             return  # nothing is known to be over
         for key in [key for key in self._since if key not in holding]:
             if self._may_be_over(key):
@@ -195,6 +202,8 @@ class Checks:
         yield from self._of_feeds()
         if self._risk is not None:
             yield from self._of_risk(self._risk)
+        for what, reason in self.measured.unread.items():
+            yield Found(_unread(what, reason), 0, UNREAD_NS)
         for name, subject, detail in self.measured.holding():
             # What follows from a service that is down is not told besides; nor is it over.
             if f"{name}||{subject}" in self._told or not _follows(name, subject, down):
@@ -285,6 +294,19 @@ def _follows(name: str, subject: str, down: Sequence[str]) -> bool:
         and any(service in down for service in each.services)
         and (not each.consumers or subject.rpartition(" ")[2] in each.consumers)
         for each in INHIBITIONS
+    )
+
+
+def _unread(what: str, reason: str) -> Cause:
+    return Cause(
+        code=UNREAD,
+        severity=Severity.WARNING,
+        subject=what,
+        where="notifier",
+        summary="The notifier cannot read what alerts are judged by: those on it are not told",
+        detail=reason,
+        remedy="mend what it says; where Redis refuses its user: `python -m deploy.prepare` again",
+        lasts=True,
     )
 
 

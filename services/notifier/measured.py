@@ -23,7 +23,15 @@ from shared.metrics import table as m
 from shared.metrics import venue_metrics as v
 from shared.metrics.fold import Fold
 from shared.metrics.metric import Metric
-from shared.metrics.requests import ReadBooks, ReadHost, ReadStreams
+from shared.metrics.requests import (
+    BooksRead,
+    HostRead,
+    ReadBooks,
+    ReadFailed,
+    ReadHost,
+    ReadStreams,
+    StreamsRead,
+)
 from shared.metrics.samples import Labels, Samples
 
 READ_EVERY_NS: Final[Mapping[type[Action], int]] = {
@@ -33,6 +41,15 @@ READ_EVERY_NS: Final[Mapping[type[Action], int]] = {
 }
 """Half as often as the exporter; never older than its limit of age when it is looked at."""
 FORGET_NS: Final = 3_600 * S
+_WHAT: Final[Mapping[type[Action] | type[Result], str]] = {
+    ReadStreams: "streams",
+    ReadBooks: "books",
+    ReadHost: "host",
+    StreamsRead: "streams",
+    BooksRead: "books",
+    HostRead: "host",
+}
+"""What is read, by the question and by its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,10 +319,16 @@ class Measured:
         self._look_ns = now_ns + EVERY_NS
         self._known: dict[tuple[str, str], tuple[Verdict, int]] = {}
         """Newest verdict by rule and subject, and when it was given."""
+        self.unread: dict[str, str] = {}
+        """What could not be read the last time, and why: rules on it are not judged."""
 
     def on_message(self, message: Message | Result, now_ns: int) -> None:
         """Fold a message, or what was read."""
         self._fold.on_message(message, now_ns)
+        if isinstance(message, ReadFailed):
+            self.unread[_WHAT[type(message.action)]] = message.reason
+        elif isinstance(message, StreamsRead | BooksRead | HostRead):
+            self.unread.pop(_WHAT[type(message)], None)
 
     def due(self, now_ns: int) -> list[Action]:
         """Return what is to be read."""

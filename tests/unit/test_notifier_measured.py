@@ -17,7 +17,7 @@ from shared.config_sections import Config
 from shared.histogram import bucket_of
 from shared.messages.control import Severity
 from shared.metrics.metric import Kind
-from shared.metrics.requests import HostRead, ReadHost, ReadStreams, StreamsRead
+from shared.metrics.requests import HostRead, ReadFailed, ReadHost, ReadStreams, StreamsRead
 from shared.metrics.samples import Room, Samples
 from tests.decision_builders import make_beat
 from tests.unit.test_notifier_engine import MINUTE, Host, S
@@ -132,6 +132,40 @@ def test_what_is_not_measured_for_an_hour_ends_with_that_and_not_as_well(host: H
     last = [text for text in host.texts() if "ArbStreamLag" in text][-1]
     assert last.startswith("over") or "over: " in last
     assert "by 9.0 s; told above 5 s; not measured for an hour" in last
+
+
+def refuse(host: Host) -> None:
+    """Let whatever is to be read fail."""
+    for action in host.asked:
+        host.hear(ReadFailed(action, "NOPERM this user has no permissions"))
+    host.asked.clear()
+
+
+def test_a_redis_that_was_away_is_told_alone(host: Host) -> None:
+    host.run(6 * S, lambda: refuse(host))
+    beating, host.beating = host.beating, []
+    host.run(5 * MINUTE, lambda: refuse(host))
+    host.beating = beating
+    host.run(6 * S, lambda: refuse(host))
+    host.run(MINUTE, lambda: answered(host, lag_ms=0))
+    assert any("ArbBusDown" in text for text in host.texts())
+    assert not any("NOTIFY_METRICS" in text for text in host.texts())
+
+
+def test_who_cannot_read_says_so_once_and_when_it_can_again(host: Host) -> None:
+    def told() -> list[str]:
+        return [text for text in host.texts() if "NOTIFY_METRICS streams" in text]
+
+    host.run(MINUTE, lambda: refuse(host))
+    assert not told(), "a Redis that starts is no fault"
+    host.run(2 * MINUTE, lambda: refuse(host))
+    assert len(told()) == 1
+    assert "NOPERM" in told()[0]
+    host.asked.clear()
+    host.restart(5 * S)
+    host.run(30 * S, lambda: answered(host, lag_ms=0))
+    assert "over: " in told()[-1]
+    assert len(told()) == 2
 
 
 def test_a_condition_that_went_on_over_a_restart_is_not_told_again(host: Host) -> None:
