@@ -116,6 +116,7 @@ def _over_time(record: Record) -> list[Check]:
         Check("faults that needed an operator", str(by_operator), "stated", "pass"),
         Check("halts outside faults", str(len(record.halts)), "0", _verdict(not record.halts)),
         Check("dead letters", str(dead), "0", _verdict(not dead)),
+        Check("problems noted", str(len(record.problems)), "0", _verdict(not record.problems)),
         Check("streams over their bounds", "; ".join(full) or "none", "none", _verdict(not full)),
     ]
 

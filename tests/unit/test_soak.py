@@ -247,6 +247,7 @@ def test_what_is_not_ours_and_what_streams_hold_has_no_limit() -> None:
             "streams over their bounds",
         ),
         (lambda r: setattr(r.samples[3], "dead_letters", 2), "dead letters"),
+        (lambda r: r.problems.append("70 s: hurt: KeyError('risk')"), "problems noted"),
     ],
 )
 def test_what_failed_stays_in_the_report(change: object, what: str) -> None:
