@@ -16,8 +16,8 @@ OWN = sorted(
     for path in STATIC.rglob("*")
     if path.suffix in {".js", ".css", ".html", ".svg"} and VENDOR not in path.parents
 )
-BYTES_MAX = 195_000
-GZIPPED_BYTES_MAX = 75_000
+BYTES_MAX = 207_000
+GZIPPED_BYTES_MAX = 80_000
 LINES_MAX = 400
 
 FORBIDDEN = {
