@@ -1,13 +1,12 @@
 """Tells systemd whether a process starts, is ready, is alive or stops: sd_notify(3). IO.
 
-Where ``NOTIFY_SOCKET`` is not set there is nobody to tell, and nothing is. A datagram that finds no
-room is left out: the next one, a second later, says the same.
+Where ``NOTIFY_SOCKET`` is not set there is nobody to tell, and nothing is. What could not be handed
+over (systemd is busy, or starts anew itself) is told again in the next datagram.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import faulthandler
 import os
 import socket
@@ -43,24 +42,25 @@ class ServiceManager:
     async def keep_told(self, observer: Observer) -> None:
         """Tell it how the process is, until canceled.
 
-        Ready is told once, as soon as the observer is: working, or standing by for another one
-        that is. A main loop that stands still is not told as alive, and systemd starts another
+        Ready is told once, as soon as the observer is (working, or standing by for another one
+        that is), and again until systemd has it: a start of which it does not hear ends by being
+        stopped. A main loop that stands still is not told as alive, and systemd starts another
         process.
         """
         is_ready, said = False, ""
         while self._socket is not None:
             news: list[str] = []
-            if observer.ready and not is_ready:
-                is_ready = True
+            becomes_ready = observer.ready and not is_ready
+            if becomes_ready:
                 news.append("READY=1")
             if observer.is_alive():
                 extended = f"EXTEND_TIMEOUT_USEC={START_EXTENDED_S * 1_000_000}"
-                news.append("WATCHDOG=1" if is_ready else extended)
+                news.append("WATCHDOG=1" if is_ready or becomes_ready else extended)
             status = observer.reason or ("ready" if observer.ready else "")
             if status != said:
-                said = status
                 news.append(f"STATUS={' '.join(status.split())}")
-            self._tell(news)
+            if self._tell(news):
+                is_ready, said = is_ready or becomes_ready, status
             await asyncio.sleep(EVERY_S if is_ready else STARTING_EVERY_S)
 
     def stopping(self) -> None:
@@ -72,7 +72,12 @@ class ServiceManager:
         if self._socket is not None:
             self._socket.close()
 
-    def _tell(self, news: list[str]) -> None:
-        if self._socket is not None and news:
-            with contextlib.suppress(OSError):
-                self._socket.sendto("\n".join(news).encode(), self._address)
+    def _tell(self, news: list[str]) -> bool:
+        """Tell something; return whether it was handed over."""
+        if self._socket is None or not news:
+            return False
+        try:
+            self._socket.sendto("\n".join(news).encode(), self._address)
+        except OSError:
+            return False
+        return True

@@ -146,6 +146,34 @@ async def test_a_main_loop_that_stands_still_is_not_told_as_alive(
         teller.close()
 
 
+async def test_what_nobody_took_is_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.service_manager.EVERY_S", 0.01)
+    monkeypatch.setattr("shared.service_manager.STARTING_EVERY_S", 0.01)
+    looks = 0
+
+    class Looked(Observer):
+        def is_alive(self) -> bool:
+            nonlocal looks
+            looks += 1
+            return super().is_alive()
+
+    observer = Looked("risk", "risk-1", ManualClock())
+    observer.set_ready(True, "standby")
+    teller = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    telling = asyncio.create_task(teller.keep_told(observer))
+    try:
+        await eventually(lambda: looks >= 3)
+        manager = Manager(str(tmp_path / "notify"))
+        await eventually(lambda: manager.heard().count("WATCHDOG=1") >= 2)
+        assert manager.told.count("READY=1") == manager.told.count("STATUS=standby") == 1
+        manager.close()
+    finally:
+        await cancel_and_wait((telling,))
+        teller.close()
+
+
 async def test_a_process_that_is_ended_for_hanging_says_where(
     tmp_path: Path,
     manager: Manager,
@@ -200,6 +228,11 @@ def test_the_unit_asks_to_be_told_and_is_right(tmp_path: Path) -> None:
     text = (units / "arbstream@.service").read_text()
     assert "\nType=notify\n" in text
     assert "\nWatchdogSec=30\n" in text
+    job_s, stop_s = (
+        int(re.findall(rf"^{name}=(\d+)$", text, re.MULTILINE)[0])
+        for name in ("JobRunningTimeoutSec", "TimeoutStopSec")
+    )
+    assert job_s > stop_s, "a restart whose stop takes its time is given up, and starts nothing"
     if shutil.which("systemd-analyze") is None:
         return
     for path in units.iterdir():
