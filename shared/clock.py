@@ -48,8 +48,9 @@ class SteadyTime:
 
     def now_ns(self) -> int:
         """Return the time."""
-        wall_ns, counter_ns = self._wall(), self._monotonic()
+        # First: what another thread makes known meanwhile does not belong to these readings.
         known_ns, known_counter_ns = self._known
+        wall_ns, counter_ns = self._wall(), self._monotonic()
         due_ns = known_ns + counter_ns - known_counter_ns
         if self._is_ahead:
             now_ns = due_ns - (due_ns - known_ns) // SLOWER_BY
@@ -65,7 +66,7 @@ class SteadyTime:
 
     def ahead_ns(self) -> int:
         """Return how far time is ahead of the machine's clock; 0 unless that was set back."""
-        return self.now_ns() - self._wall() if self._is_ahead else 0
+        return max(0, self.now_ns() - self._wall()) if self._is_ahead else 0
 
 
 STEADY: Final = SteadyTime(time.time_ns, time.monotonic_ns)

@@ -77,6 +77,40 @@ def test_one_that_is_a_little_behind_is_waited_for() -> None:
     assert machine.run(STEP_NS + 1) == NOW + 1
 
 
+def test_another_thread_that_asks_in_between_sets_nothing_ahead() -> None:
+    machine = Machine()
+
+    def interrupted() -> int:
+        before_ns = machine.counter_ns
+        time._monotonic = lambda: machine.counter_ns
+        machine.run(S)
+        time.now_ns()  # as another thread does that runs for a second
+        return before_ns
+
+    time = SteadyTime(lambda: machine.wall_ns, lambda: machine.counter_ns)
+    time._monotonic = interrupted
+    time.now_ns()
+    machine.run(10 * MS)
+    assert time.now_ns() == machine.wall_ns
+    assert time.ahead_ns() == time.set_back_ns == 0
+
+
+def test_time_is_not_ahead_by_less_than_nothing_when_it_is_caught_up_with() -> None:
+    machine = Machine()
+
+    def wall() -> int:
+        machine.wall_ns += 1
+        return machine.wall_ns
+
+    time = SteadyTime(wall, lambda: machine.counter_ns)
+    machine.wall_ns -= S
+    time.now_ns()
+    assert time.ahead_ns() > 0
+    machine.wall_ns += 2 * S
+    assert time.ahead_ns() == 0
+    assert clock_notes(time) == {}
+
+
 def test_all_that_run_have_the_same_time_however_often_they_ask() -> None:
     machine = Machine()
     other = SteadyTime(lambda: machine.wall_ns, lambda: machine.counter_ns)
