@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from shared.errors import Rejected, Scope, VenueError
+from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.venues.order_port import RateLimitedRead
 
 if TYPE_CHECKING:
@@ -111,9 +111,13 @@ async def ask_each(
         is_done: Tells an error that means that there was nothing to do from others.
 
     Raises:
-        VenueError: Of the first that failed.
+        VenueError: Of the first that failed; ``Unavailable`` where there is nothing to ask for, so
+            that nothing asked is not taken for all done.
     """
     import asyncio
+
+    if not requests:
+        raise Unavailable("not sent: none of the instruments is listed there", cause=Cause.ORDER)
 
     ended = await asyncio.gather(*(read(what, each) for each in requests), return_exceptions=True)
     for error in ended:

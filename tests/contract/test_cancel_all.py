@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -14,6 +14,7 @@ from services.sentinel.transport import VenueGateways
 from shared.errors import OutcomeUnknown, Rejected, VenueError
 from shared.messages.base import Side
 from shared.messages.terms import TimeInForce
+from shared.venues.bybit import orders as bybit_orders
 from shared.venues.together import ask_each
 from tests.contract.test_gateway import OTHERS, VENUES, Account, fetch, open_account, venues
 
@@ -72,6 +73,33 @@ async def test_an_instrument_that_the_venue_does_not_list_holds_up_no_other(simu
         action = CancelAll("binance", ("NOT/THERE", account.instrument))
         assert await gateways.carry_out(action) == AllCanceled("binance")
         assert await working(account) == 0
+
+
+async def test_where_nothing_is_listed_nothing_is_said_to_be_canceled(simulated: Any) -> None:
+    async with open_account("binance", simulated) as account:
+        gateways = VenueGateways({"binance": account.gateway}, timeout_s=5)  # type: ignore[dict-item]
+        told = await gateways.carry_out(CancelAll("binance", ("NOT/THERE",)))
+    assert isinstance(told, AllCanceled)
+    assert "none of the instruments is listed there" in told.problem
+
+
+async def test_bybit_is_asked_first_for_what_is_traded_there() -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Client:
+        markets: Final = dict.fromkeys(("BTC/USD:BTC", "ETH/USD:ETH", "BTC/USDT:USDT"))
+
+        def market(self, name: str) -> dict[str, str]:
+            return {"settleId": name.partition(":")[2]}
+
+        async def privatePostV5OrderCancelAll(self, params: dict[str, str]) -> None:
+            asked.append((params["category"], params["settleCoin"]))
+
+    async def read(what: str, request: Any) -> Any:
+        return await request
+
+    await bybit_orders.cancel_all(Client(), read, ["BTC/USDT:USDT"])
+    assert asked == [("linear", "USDT"), ("inverse", "BTC"), ("inverse", "ETH")]
 
 
 async def test_every_request_is_made_whatever_became_of_the_others() -> None:

@@ -293,12 +293,13 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
 
 
 async def cancel_all(client: Any, read: RateLimitedRead, instruments: Sequence[str]) -> None:
-    """Cancel the orders of all contracts, by what they are settled in.
+    """Cancel the orders of all contracts, by what they are settled in, those traded here first.
 
+    Each coin that inverse contracts are settled in is a request, and there may be no time for all.
     The venue cancels 500 at most in a request, and acknowledges before they are canceled.
     """
-    del instruments
-    groups = sorted(_markets_of(client, client.markets))
+    ours = _markets_of(client, instruments)
+    groups = sorted(_markets_of(client, client.markets), key=lambda each: (each not in ours, each))
     ask = client.privatePostV5OrderCancelAll
     requests = [ask({"category": kind, "settleCoin": settle}) for kind, settle in groups]
     await ask_each(read, "cancel_all", requests)
