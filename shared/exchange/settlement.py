@@ -50,6 +50,15 @@ class Settlement:
         Raises:
             RefusedError: Not enough, or a reduce-only order that does not reduce.
         """
+        asset, amount, refusal = self._cost(order, reachable, reducing)
+        if not self.ledger.lock(asset, amount):
+            raise RefusedError(refusal)
+        order.locked, order.lock_asset = amount, asset
+
+    def _cost(
+        self, order: Order, reachable: list[tuple[int, int]], reducing: Decimal
+    ) -> tuple[str, Decimal, Refusal]:
+        """Return asset and amount of what an order may cost, and what a lack of it is called."""
         request, listing = order.request, order.request.listing
         if request.type is OrderType.LIMIT:
             reachable = [(order.ticks, order.lots)]
@@ -70,26 +79,25 @@ class Settlement:
             name, refusal = split_instrument(listing.instrument), Refusal.BALANCE
             qty = listing.qty(order.lots)
             asset, amount = needed(name, request.side, qty=qty, cost=cost, fee=fee)
-        amount = _cents(amount)
-        if not self.ledger.lock(asset, amount):
-            raise RefusedError(refusal)
-        order.locked, order.lock_asset = amount, asset
+        return asset, _cents(amount), refusal
 
     def relock(self, order: Order, ticks: int, lots: int, reducing: Decimal) -> None:
         """Lock what the rest of an open order may cost with another price and quantity.
+
+        What costs less is always taken, also when losses have used up what was free.
 
         Raises:
             RefusedError: Not enough, or it would not reduce; what was locked stays so.
         """
         rest = replace(order, ticks=ticks, lots=lots - order.filled_lots, filled_lots=0, fills=[])
-        self.ledger.unlock(order.lock_asset, order.locked)
-        try:
-            self.lock(rest, [], reducing)
-        except RefusedError:
-            is_back = self.ledger.lock(order.lock_asset, order.locked)
-            assert is_back, "it was locked a moment ago"
-            raise
-        order.locked, order.lock_asset = rest.locked, rest.lock_asset
+        asset, amount, refusal = self._cost(rest, [], reducing)
+        assert asset == order.lock_asset, "side and listing are as they were"
+        more = amount - order.locked
+        if more <= 0:
+            self.ledger.unlock(asset, -more)
+        elif not self.ledger.lock(asset, more):
+            raise RefusedError(refusal)
+        order.locked = amount
 
     def fill(self, order: Order, ticks: int, lots: int, *, maker: bool) -> Fill:
         """Book a fill; the caller gives it its trade id and time."""

@@ -6,6 +6,7 @@ is refused and leaves all as it is.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import ccxt
@@ -294,3 +295,33 @@ async def test_gate_amends_an_open_order_and_no_other(sim) -> None:
         assert filled["status"] == "closed" and await me.working() == {}
         with pytest.raises(ccxt.ExchangeError, match="ORDER_CLOSED"):
             await me.edit(one, 0.03, None)
+
+
+NESTED: Any = [["buy"], {"a": 1}, "\u00b2"]
+"""What is JSON, and no name and no number."""
+
+
+def plain_json(value: Any) -> str:
+    """Return it without blanks: ccxt sends a list of ids as it is given."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("junk", NESTED)
+async def test_what_is_no_plain_value_in_a_batch_is_refused_of_that_order(sim, junk: Any) -> None:
+    async with client(sim[0], "binanceusdm") as exchange:
+        asked = {"symbol": "BTCUSDT", "orderIdList": plain_json([junk, 77])}
+        told = await within(exchange.fapiPrivateDeleteBatchOrders(asked))
+        assert [int(row["code"]) for row in told] == [-1100, -2011]
+        order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.01"}
+        for name, code in (("timeInForce", "-1115"), ("price", "-1100")):
+            batch = {"timeInForce": "GTC", "price": "100", **order, name: junk}
+            with pytest.raises(ccxt.BadRequest, match=code):
+                await within(exchange.fapiPrivatePostBatchOrders({"batchOrders": [batch]}))
+    async with client(sim[0], "kraken") as exchange:
+        me = await trader(exchange, "kraken")
+        pair = exchange.market(me.symbol)["id"]
+        order = {"ordertype": "limit", "type": "buy", "volume": "1", "price": "100"}
+        for name in ("type", "ordertype"):
+            orders = [order, {**order, name: junk}]
+            with pytest.raises(ccxt.ExchangeError, match=f":{name}"):
+                await within(exchange.privatePostAddOrderBatch({"pair": pair, "orders": orders}))

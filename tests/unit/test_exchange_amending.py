@@ -132,3 +132,15 @@ def test_a_reduce_only_order_does_not_close_more_than_the_position() -> None:
     with pytest.raises(RefusedError, match="would not reduce"):
         venue.amend(order, 111, "3")
     assert order.lots == venue.listing.lots(D(2))
+
+
+def test_when_losses_have_used_up_what_was_free_an_order_may_shrink_and_not_grow() -> None:
+    venue = Venue("BTC/USDT:USDT")
+    order = venue.place("a", "1", 90)
+    venue.exchange.ledger.settle_funding("USDT", D(-1_100), 1)
+    locked = order.locked
+    with pytest.raises(RefusedError, match="insufficient margin"):
+        venue.amend(order, 90, "2")
+    assert order.locked == locked
+    venue.amend(order, 90, "0.5")
+    assert order.locked == locked / 2

@@ -29,6 +29,7 @@ SPOT_REFUSALS: dict[Refusal, tuple[int, str]] = {
     Refusal.NO_LIQUIDITY: (-2010, "Market is closed."),
     Refusal.TOO_MANY_OPEN: (-1013, "Filter failure: MAX_NUM_ORDERS"),
     Refusal.REDUCE_ONLY: (-2010, "Order rejected."),
+    Refusal.NOT_OPEN: (-2013, "Order does not exist."),
     Refusal.FAULT: (-2010, "Order rejected by the matching engine."),
 }
 FUTURES_REFUSALS: dict[Refusal, tuple[int, str]] = {
@@ -107,10 +108,10 @@ def whole_number(parameters: Mapping[str, Any], name: str) -> int | None:
         ApiError: Not an integer.
     """
     raw = parameters.get(name)
-    if raw in {None, ""}:
+    if raw is None or raw == "":
         return None
     text = str(raw)
-    if not text.isdigit() or len(text) > 20:
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
         raise illegal(name)
     return int(text)
 
@@ -122,7 +123,7 @@ def number(parameters: Mapping[str, Any], name: str) -> Decimal:
         ApiError: Missing or not a number.
     """
     raw = parameters.get(name)
-    if raw in {None, ""}:
+    if raw is None or raw == "":
         raise mandatory(name)
     value = parse_decimal(str(raw))
     if value is None:
@@ -176,7 +177,7 @@ def _time_in_force(
         return TimeInForce.IOC, False
     if kind == "LIMIT_MAKER":
         return TimeInForce.GTC, True
-    raw = parameters.get("timeInForce")
+    raw = str(parameters.get("timeInForce") or "")
     if not raw:
         raise mandatory("timeInForce")
     if futures and raw == "GTX":

@@ -145,7 +145,7 @@ def parse_order(
         raise ApiError("EGeneral:Invalid arguments:pair")
     listing = listing_of(exchange, str(parameters["pair"]))
     _check_read(parameters)
-    side, kind = parameters.get("type"), parameters.get("ordertype")
+    side, kind = (str(parameters.get(name) or "") for name in ("type", "ordertype"))
     if side not in {"buy", "sell"}:
         raise ApiError("EGeneral:Invalid arguments:type")
     if kind not in {"limit", "market"}:
