@@ -6,7 +6,7 @@ Reads without consumer groups, so looking never takes an entry away from a servi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +34,8 @@ CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 30.0
 ENTRIES_PER_READ = 500
 _CLOCK = SystemClock()
+SET_BACK_NS_MAX = 86_400_000_000_000
+"""How far what services write may lie ahead: their clock was set back (docs/adr/0027)."""
 BOOK_WINDOW_MS = 3_000
 """How far back to look for the newest view of every book: several times its refresh interval."""
 
@@ -286,16 +288,15 @@ class Link:
         """Return what the server says of itself in a section of INFO."""
         return dict(await self._ask(self._redis.info(section)))
 
-    def _decode(
-        self, spec: StreamSpec, key: str, entry_id: str, fields: Any
-    ) -> Iterable[StreamItem]:
+    def _decode(self, spec: StreamSpec, key: str, entry_id: str, fields: Any) -> list[StreamItem]:
+        payload, now_ns = fields.get(FIELD, b""), _CLOCK.now_ns() + SET_BACK_NS_MAX
         try:
-            messages: Sequence[Message] = decode(spec, fields.get(FIELD, b""), _CLOCK.now_ns())
+            messages: Sequence[Message] = decode(spec, payload, now_ns)
         except CodecError:
             self.undecodable += 1
             if spec.delivery is Delivery.DURABLE:
                 return []
-            messages = salvage(spec, fields.get(FIELD, b""), _CLOCK.now_ns())
+            messages = salvage(spec, payload, now_ns)
         return [StreamItem(spec, key, entry_id, message) for message in messages]
 
     async def _ask(self, awaitable: Any) -> Any:

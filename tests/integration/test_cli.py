@@ -183,6 +183,18 @@ async def test_status_is_well_only_with_all_five(link: Link, server: EmbeddedSer
     assert (code, found["well"]) == (0, True)
 
 
+async def test_services_that_a_clock_set_back_left_ahead_are_seen(
+    link: Link, server: EmbeddedServer
+) -> None:
+    ahead_ns = time.time_ns() + 3_600_000_000_000
+    await say(link, *(beat(name, ts_ns=ahead_ns) for name in SERVICES))
+    for given in (("--json",), ()):
+        done = await arb_meanwhile("status", *given, "--redis", server.url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert all(name in done.stdout for name in SERVICES)
+        assert "silent" not in done.stdout and '"missing":["' not in done.stdout
+
+
 async def test_a_service_that_fell_silent_is_down(link: Link, server: EmbeddedServer) -> None:
     await say(link, beat("risk", ts_ns=time.time_ns() - 60_000_000_000))
     found = json.loads((await arb_meanwhile("status", "--json", "--redis", server.url)).stdout)
