@@ -24,7 +24,7 @@ from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
 from services.risk import decision_context
 from services.risk.exposure import Ledger
-from shared import ledger
+from shared import ledger, ledger_engine
 from shared.domain.accounting import Books, holding_place
 from shared.domain.executions import Execution
 from shared.domain.fees import share_of
@@ -234,7 +234,8 @@ def forget_what_the_marks_said(patch: pytest.MonkeyPatch) -> None:
 
 def trade_on_the_ledger_of_another_mode(patch: pytest.MonkeyPatch) -> None:
     """Whose data is on the bus is not looked at."""
-    patch.setattr(ledger, "refuse_foreign", lambda marks, owner: None)
+    for module in (ledger, ledger_engine):
+        patch.setattr(module, "refuse_foreign", lambda marks, owner: None)
 
 
 def trust_an_older_copy(patch: pytest.MonkeyPatch) -> None:
