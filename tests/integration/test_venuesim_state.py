@@ -90,8 +90,9 @@ async def seen(exchange: Any, symbol: str) -> dict[str, Any]:
     balance = await exchange.fetch_balance()
     opened = await exchange.fetch_open_orders(symbol)
     trades = await exchange.fetch_my_trades(symbol)
+    names = ["used"] if ":" in symbol else ["free", "used"]  # an open loss at the mark is not free
     return {
-        "balances": {name: balance[name] for name in ("free", "used")},
+        "balances": {name: balance[name] for name in names},
         "open": [(o["id"], o["clientOrderId"], o["price"], o["remaining"]) for o in opened],
         "trades": [(t["id"], t["order"], t["price"], t["amount"], t["fee"]) for t in trades],
     }
