@@ -128,6 +128,14 @@ class RedisGroup:
             each.start()
         self.wait_until_whole()
 
+    def allow_silence(self, silence_ms: int) -> None:
+        """Set how long a server may be silent before the Sentinels replace it."""
+        for each in self.sentinels:
+            with each.client(SENTINEL_PASSWORD) as client:
+                client.execute_command(
+                    "SENTINEL", "SET", SERVICE, "down-after-milliseconds", silence_ms
+                )
+
     def wait_until_whole(self) -> None:
         """Wait until one is the primary, two follow it, and the Sentinels know that."""
         eventually_sync(self._is_whole, timeout_s=GROUP_S, every_s=0.05, what="the group is whole")

@@ -22,10 +22,13 @@ from shared.clock import SystemClock
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable
-from tests.redis_group import Process, RedisGroup
+from tests.redis_group import DOWN_AFTER_MS, SERVERS, Process, RedisGroup
 
 QUICK = Tuning(claim_idle_ms=150, maintenance_s=0.05, deliveries_max=3, backoff_s=0.01)
 PATIENT = Tuning(claim_idle_ms=60_000, maintenance_s=60.0, deliveries_max=3, backoff_s=0.01)
+
+SILENCE_MS = 60_000
+"""How long a primary may be silent in a test that does not kill it."""
 
 
 class Harness(Protocol):
@@ -173,6 +176,12 @@ class RedisHarness:
                 else:
                     return
 
+    async def wait_for_replicas(self) -> None:
+        """Wait until every replica has what was written."""
+        async with asyncio.timeout(20):
+            while await self.call("WAIT", SERVERS - 1, 1_000) < SERVERS - 1:
+                pass
+
     async def lose_everything(self) -> None:
         await self.call("FLUSHALL")
         await asyncio.sleep(0.005)  # ids are milliseconds: the first new one must differ
@@ -220,15 +229,21 @@ async def group_harness(group: RedisGroup) -> AsyncIterator[RedisHarness]:
     async def stop() -> None:
         dead.append(group.primary())
         await asyncio.to_thread(dead[-1].kill)
+        await asyncio.to_thread(group.allow_silence, DOWN_AFTER_MS)
 
     async def start() -> None:
         before = dead.pop()
         primary = await asyncio.to_thread(group.wait_for_another, before)
         await asyncio.to_thread(group.join, before, primary)
+        await asyncio.to_thread(group.allow_silence, SILENCE_MS)
 
+    # a primary that a busy machine delays must not be replaced by one without the emptying
+    await asyncio.to_thread(group.allow_silence, SILENCE_MS)
+    await asyncio.to_thread(group.wait_until_whole)
     harness = RedisHarness(group.url, stop, start)
     await harness.wait_until_up()
     await harness.call("FLUSHALL")
+    await harness.wait_for_replicas()
     try:
         yield harness
     finally:
