@@ -17,7 +17,7 @@ from services.lab.funds_checker import FundsChecker
 from services.lab.ledger_checker import LedgerChecker
 from services.lab.legs_checker import LegsChecker
 from services.lab.limits_checker import LimitsChecker
-from services.lab.loss_caps import beyond_cap, may_be_left, own_cap
+from services.lab.loss_caps import beyond_cap, lost, may_be_left, own_cap
 from services.lab.loss_checker import LossChecker
 from services.lab.lowered_limits import LoweredLimits
 from services.lab.positions import has_derivatives
@@ -320,7 +320,7 @@ class Checkers:
                 self.report("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
         if plan is not None and done.outcome is not PlanOutcome.FAILED:
             cap = plan.loss_cap if done.is_approved else own_cap(plan, self.orders)
-            if done.realized < -cap - beyond_cap(plan, self.fills.values()):
+            if lost(plan, done, self.fills.values()) > cap + beyond_cap(plan, self.fills.values()):
                 text = f"plan {done.plan_id} lost {done.realized}, its cap is {cap}"
                 self.report("loss_cap", text)
 

@@ -11,7 +11,7 @@ from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.quantities import is_inverse, worth_of
 from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, PlanDone, PlanLeg
-from shared.messages.rounds import round_key
+from shared.messages.rounds import Intent, round_key
 
 ZERO = Decimal(0)
 
@@ -34,6 +34,26 @@ def beyond_cap(plan: ApprovedPlan, told: Iterable[Fill]) -> Decimal:
             if leg.market == (fill.venue, fill.instrument) and leg.side is not fill.side:
                 most += closed * max(ZERO, fill.side.signed(fill.price - leg.price_expected))
     return most
+
+
+def lost(plan: ApprovedPlan, done: PlanDone, told: Iterable[Fill]) -> Decimal:
+    """Return what a plan has lost of its cap; a gain is negative.
+
+    An opening is measured in cash (docs/adr/0016): two prices that it holds against each other
+    count, which ``realized`` leaves out. A rest counts at the price that the plan expected. Where a
+    fill's money is not known, or is in coins, ``realized`` is all there is.
+    """
+    own = [fill for fill in told if fill.plan_id == plan.plan_id]
+    if plan.intent is not Intent.OPEN or not own:
+        return -done.realized
+    cash = net = ZERO
+    for fill in own:
+        if fill.fee_quote is None or is_inverse(fill.instrument):
+            return -done.realized
+        cash -= fill.side.signed(fill.qty * fill.price) + fill.fee_quote
+        net += fill.side.signed(fill.qty)
+    cash += net * plan.legs[0].price_expected
+    return min(-done.realized, -cash)
 
 
 def own_cap(plan: ApprovedPlan, orders: Mapping[str, OrderEvent]) -> Decimal:

@@ -20,7 +20,7 @@ from shared.messages.base import Side
 from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import OPERATOR_STRATEGY, PlanLeg
 from shared.messages.rounds import Intent, round_key
-from tests.decision_builders import make_done
+from tests.decision_builders import make_done, make_fill
 from tests.executor_model import make_plan
 from tests.sim.test_perpetuals import SEEDS, VENUE
 from tests.unit.test_lab_reductions import fill
@@ -158,6 +158,37 @@ def test_what_a_venue_closes_of_a_plan_at_a_loss_is_beyond_its_cap() -> None:
     assert len(losses_told("-15.9", of_plan)) == 1
     assert losses_told("-5.7", {"other|r1": D(5)}) == []
     assert len(losses_told("-5.9", {"other|r1": D(5), "basis|r1": D(0)})) == 1
+
+
+def opening_losses(sold: str, intent: Intent = Intent.OPEN) -> list[str]:
+    """Return what ``loss_cap`` says: 2 bought at 100, 1 sold at 94 and 1 at ``sold``."""
+    world = World(SEEDS[0])
+    opened = make_plan(legs=(("alpha", Side.BUY, "1"), ("gamma", Side.SELL, "1")), loss_cap="4")
+    plan = msgspec.structs.replace(
+        opened, ts_ns=START_NS, strategy="basis", round_id="r1", intent=intent
+    )
+    prices = {"a": (Side.BUY, "2", "100"), "b": (Side.SELL, "1", "94"), "c": (Side.SELL, "1", sold)}
+    fills = [
+        make_fill(plan.plan_id, "alpha", side, qty, trade_id=n, price=D(price), fee_quote=D(0))
+        for n, (side, qty, price) in prices.items()
+    ]
+    end = make_done(plan.plan_id, START_NS, realized=D(-25))
+    publish(world, "risk", [plan])
+    publish(world, "executor", [*fills, end])
+    return [each.text for each in world.checkers.violations if each.checker == "loss_cap"]
+
+
+def test_what_an_opening_loses_of_its_cap_is_measured_in_cash() -> None:
+    """It realized a loss of 25, beside a cap of 4 and 0.1 % of what it trades, which is 20."""
+    assert opening_losses("82") == []
+    assert len(opening_losses("81.9")) == 1
+    assert len(opening_losses("82", Intent.INSTANT)) == 1
+
+
+def test_the_basis_that_an_opening_holds_pays_for_what_it_had_to_trade_back() -> None:
+    """A fill of a hedge was told late, so it was hedged twice, and one sold at a worse price."""
+    outcome = run_seed(143939)
+    assert not outcome.violations, outcome.story
 
 
 def test_the_loss_of_a_liquidation_is_not_that_of_the_plan_that_hedges_it() -> None:
