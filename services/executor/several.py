@@ -2,8 +2,9 @@
 
 What the fills of such a plan leave of each asset is traded against the plan's quote asset, at the
 best LIVE spot book within what is left of the loss cap. The asset worth most comes first; an asset
-without a price does not hold up the others. All other assets count at the plan's own valuation, so
-that the cap bounds the loss of the whole plan.
+without a price does not hold up the others. What comes before an asset counts at what trading it
+away would bring now, if that is less than the plan's own valuation: what is left of the cap is
+kept for it. All others count at that valuation, so that the cap bounds the loss of the whole plan.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from services.executor.even_orders import (
     OrderIntent,
     StandsDown,
     Uneven,
+    is_turned,
 )
 from services.executor.market import Markets
 from services.executor.nets import net_base, nets_of
 from services.executor.order_record import OrderRecord
 from services.executor.rebalance import decide, even_out
 from services.executor.state import PlanRecord
+from shared.domain.fees import BPS
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
 from shared.messages.base import Side
 from shared.messages.execution import OrderPurpose
+from shared.messages.rules import InstrumentRules
 
 
 def next_order(
@@ -45,8 +49,10 @@ def next_order(
     assets = _dearest_first(plan, orders)
     if not all(plan.values[asset] for asset in assets):
         return NoOrder.NO_PRICE  # what it is worth is not known: no loss can be bounded
-    for asset in assets:
+    for number, asset in enumerate(assets):
         uneven = uneven_of(plan, orders, asset, markets)
+        cost = sum(_cost_now(plan, orders, each, markets, now_ns) for each in assets[:number])
+        uneven = uneven._replace(cash=uneven.cash - cost)
         step = even_out(uneven, markets, now_ns, stands_down=stands_down, is_late=is_late)
         if isinstance(step, OrderIntent):
             if uneven.attempts < ATTEMPTS_MAX:
@@ -85,6 +91,34 @@ def uneven_of(
         reference=plan.values.get(asset, ZERO),
         attempts=sum(order.purpose is not OrderPurpose.LEG for order in own),
     )
+
+
+def _cost_now(
+    plan: PlanRecord, orders: Sequence[OrderRecord], asset: str, markets: Markets, now_ns: int
+) -> Decimal:
+    """Return what trading an asset away at the best price costs beyond the plan's valuation of it.
+
+    Zero where it brings more, or where no LIVE book says.
+    """
+    uneven = uneven_of(plan, orders, asset, markets)
+    prices = [_price_after_fee(rules, uneven, markets, now_ns) for rules in uneven.candidates]
+    known = [uneven.net * (uneven.reference - price) for price in prices if price is not None]
+    return max(ZERO, min(known, default=ZERO))
+
+
+def _price_after_fee(
+    rules: InstrumentRules, uneven: Uneven, markets: Markets, now_ns: int
+) -> Decimal | None:
+    """Return what a book's best level pays or asks for a unit of the asset, fees included."""
+    gives = uneven.net > 0
+    sells = gives is not is_turned(rules, uneven.plan)
+    side = Side.SELL if sells else Side.BUY
+    price = markets.best_price((rules.venue, rules.instrument), side, now_ns)
+    if price is None:
+        return None
+    fee = rules.taker_fee_bps / BPS
+    worth = price * (1 - fee if sells else 1 + fee)
+    return 1 / worth if is_turned(rules, uneven.plan) else worth
 
 
 def is_between(instrument: str, pair: set[str]) -> bool:

@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from services.executor.closing_plans import widen_adopted
+from services.executor.even_orders import NoOrder, OrderIntent
+from services.executor.several import next_order
 from services.executor.state import ExecutorState, LedgerStage, PlanKind, PlanRecord
 from services.executor.survey import Survey
 from services.lab.quiet import strategies_differ
@@ -347,6 +349,38 @@ def test_an_asset_without_a_price_fails_the_plan_and_the_other_is_still_evened_o
     assert abs(done.residual.get("BTC", D(0))) < D("0.0005"), "dust"
     assert "ETH" in world.engine.state.locked
     assert abs(world.true_changes()["BTC"]) < D("0.0005")
+
+
+def order_to_even_out(btc_asks: str, *, eth_bids: str = "490") -> OrderIntent | NoOrder:
+    """What is traded first where 0.1 BTC are missing, 1.994 ETH too many, and the cap is 40."""
+    world = ready(PathWorld(lambda what, _, turn=iter(("none", "full", "none")): next(turn)))
+    world.message(make_path_plan())
+    world.down |= set(PRICES)
+    world.show_prices()
+    world.settle(seconds=1)
+    (plan,) = world.engine.state.open_plans()
+    assert round(plan.loss_cap) == 40
+    orders, markets, now_ns = world.engine.state.orders_of(plan), world.engine.markets, world.now_ns
+    asks = [(float(btc_asks), 5.0)] if btc_asks else []
+    for instrument, levels in {
+        "BTC/USDT": {"bids": [(9_900.0, 5.0)], "asks": asks},
+        "ETH/USDT": {"bids": [(float(eth_bids), 50.0)], "asks": [(520.0, 50.0)]},
+    }.items():
+        markets.learn_view(make_view("alpha", instrument, **levels, ts_ns=now_ns))
+    return next_order(plan, orders, markets, now_ns)
+
+
+def test_the_cap_is_kept_for_the_asset_that_is_worth_most() -> None:
+    """Buying the BTC back now costs 35 to 50; selling the ETH 23, and a fee each."""
+    first = order_to_even_out("10350")
+    assert isinstance(first, OrderIntent)
+    assert first.terms.instrument == "BTC/USDT", "it pays for that"
+    assert order_to_even_out("10500") is NoOrder.NO_PRICE, (
+        "for neither: nothing is left for the ETH"
+    )
+    second = order_to_even_out("")
+    assert isinstance(second, OrderIntent)
+    assert second.terms.instrument == "ETH/USDT", "what has no price holds up nothing"
 
 
 def test_what_flatten_finds_of_a_failed_plan_is_one_holding_per_asset() -> None:
