@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from services.lab.lost_records import LostRecords
+from shared.messages.execution import ApprovedPlan
 from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class BusTroubles:
     def lose_last_moment(self) -> None:
         """Restore the bus, a little later, to what it holds now: what came between is lost."""
         world, losses = self._world, self._world.server.losses
-        kept, kept_plans = world.server.snapshot(), len(world.checkers.plans)
+        kept, kept_plans = world.server.snapshot(), dict(world.checkers.plans)
         self.records.is_wanted = True
 
         def lose() -> None:
@@ -82,7 +83,7 @@ class BusTroubles:
 
         world.kernel.after(self._random.randrange(*LAST_MOMENT_NS), lose)
 
-    def lose_since(self, kept: tuple[Any, ...], kept_plans: int) -> None:
+    def lose_since(self, kept: tuple[Any, ...], kept_plans: dict[str, ApprovedPlan]) -> None:
         """Restore the bus to a copy of its data, which had so many plans."""
         if self._chaos.is_on:
             self._chaos.fault("the bus lost its last moment")
@@ -97,7 +98,7 @@ class BusTroubles:
         if self._chaos.is_on:
             self._chaos.fault("the bus lost everything")
             self._world.server.lose_everything()
-            self._world.checkers.on_bus_lost(0)
+            self._world.checkers.on_bus_lost({})
             self._world.checkers.ledger.on_lost_moment()
             self._world.checkers.on_bus_emptied()
             self.break_off()

@@ -8,16 +8,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
-from services.executor.even_orders import MINIMUM_MARGIN
 from services.lab.access_checker import AccessChecker
 from services.lab.books_checker import BooksChecker
 from services.lab.dead_man_checker import DeadManChecker
+from services.lab.ends_checker import EndsChecker
 from services.lab.failure_costs_checker import FailureCostsChecker
 from services.lab.funds_checker import FundsChecker
 from services.lab.ledger_checker import LedgerChecker
 from services.lab.legs_checker import LegsChecker
 from services.lab.limits_checker import LimitsChecker
-from services.lab.loss_caps import beyond_cap, lost, may_be_left, own_cap
 from services.lab.loss_checker import LossChecker
 from services.lab.lowered_limits import LoweredLimits
 from services.lab.positions import has_derivatives
@@ -47,7 +46,6 @@ from shared.messages.execution import (
     OrderPurpose,
     OrderStatus,
     PlanDone,
-    PlanOutcome,
     TradingStateChanged,
 )
 from shared.messages.fill_key import FillKey, fill_key
@@ -68,9 +66,6 @@ if TYPE_CHECKING:
     from services.lab.world import World
 
 ZERO = Decimal(0)
-PRICE_SLACK = Decimal("1.05")
-DUST_SLACK = PRICE_SLACK * MINIMUM_MARGIN
-"""Prices are a little other than at the start, and the executor keeps off a venue's least order."""
 MARKET_DATA = {BookDelta, BookSnapshot, DepthView, Funding, InstrumentInfo, NearMiss, VenueStatus}
 """What is published most, and changes nothing that is reserved or halted."""
 
@@ -108,6 +103,7 @@ class Checkers:
         self._books = BooksChecker(world)
         self.rounds, self.stops = RoundsChecker(world), StopsChecker(world)
         self.uneven, self.quotes = UnevenChecker(world), QuotesChecker(world)
+        self.ends = EndsChecker(world)
         self.dead_man, self.access = DeadManChecker(world), AccessChecker(world)
         self.funds, self._losses = FundsChecker(world), LossChecker(world)
         self.costs, self.transfers = FailureCostsChecker(world), TransfersChecker(world)
@@ -143,13 +139,21 @@ class Checkers:
         """Whether any plan is approved and has not ended."""
         return bool(self._in_flight)
 
-    def on_bus_lost(self, plans_kept: int) -> None:
-        """The bus lost its last moment: only so many plans are approved there, the first ones."""
-        for plan_id in list(self.plans)[plans_kept:]:
-            self.plans_lost[plan_id] = self.plans.pop(plan_id)
+    def on_bus_lost(self, plans_kept: Mapping[str, ApprovedPlan]) -> None:
+        """The bus has lost what came last: only these plans are approved there.
+
+        An older copy may have plans and fills again that an earlier loss had taken, as they were.
+        """
+        self.plans_lost |= self.plans
+        self.plans = dict(plans_kept)
+        for plan_id in plans_kept:
+            self.plans_lost.pop(plan_id, None)
+        for plan_id in self.plans_lost:
             self._in_flight.pop(plan_id, None)
         self._books.on_bus_lost()
-        self.fills_lost |= self.fills.keys() - fills_on_bus(self._world)
+        there = fills_on_bus(self._world)
+        self.fills |= there
+        self.fills_lost |= self.fills.keys() - there.keys()
         for key in reductions_lost(self.fills, self.fills_lost):
             del self.fills[key]
         self.rounds.on_bus_lost()
@@ -311,18 +315,7 @@ class Checkers:
         self._in_flight.pop(done.plan_id, None)
         self.rounds.on_end(done.plan_id)
         self.quotes.on_end(done.plan_id)
-        plan = self.plans.get(done.plan_id)
-        for asset, qty in done.dust.items():
-            if abs(qty) <= DUST_SLACK * self._world.dust(asset):
-                continue
-            worth = abs(qty) * self._world.price(asset, done.quote) / PRICE_SLACK
-            if not may_be_left(plan, done, worth, self._world.config.executor):
-                self.report("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
-        if plan is not None and done.outcome is not PlanOutcome.FAILED:
-            cap = plan.loss_cap if done.is_approved else own_cap(plan, self.orders)
-            if lost(plan, done, self.fills.values()) > cap + beyond_cap(plan, self.fills.values()):
-                text = f"plan {done.plan_id} lost {done.realized}, its cap is {cap}"
-                self.report("loss_cap", text)
+        self.ends.on_end(done)
 
     def _check_reservations(self) -> None:
         risk = self._world.engine("risk")
@@ -346,11 +339,11 @@ def positions_named(alert: Alert, world: World) -> set[tuple[str, str]]:
     }
 
 
-def fills_on_bus(world: World) -> set[FillKey]:
-    """Return the fills that the bus has now."""
+def fills_on_bus(world: World) -> dict[FillKey, Fill]:
+    """Return the fills that the bus has now, as it tells them last."""
     now_ns, server = world.kernel.now_ns(), world.server
     return {
-        fill_key(fill)
+        fill_key(fill): fill
         for payload in server.stream(EXEC_EVENT.key()).payloads
         for fill in server.decode(EXEC_EVENT, payload, now_ns)
         if isinstance(fill, Fill)

@@ -74,16 +74,22 @@ def _worth(plan: ApprovedPlan, orders: Sequence[PlanLeg | OrderEvent]) -> Decima
 
 
 def may_be_left(
-    plan: ApprovedPlan | None, done: PlanDone, worth: Decimal, settings: ExecutorConfig
+    plan: ApprovedPlan | None,
+    done: PlanDone,
+    worth: Decimal,
+    settings: ExecutorConfig,
+    orders: Mapping[str, OrderEvent],
 ) -> bool:
     """Tell whether a rest may stay on record: nothing traded it in time, and the cap covers it.
 
     Args:
-        plan: The plan that has left it; ``None`` where risk approved none.
+        plan: The plan that has left it, as risk approved it; ``None`` where it approved none.
         done: Its end.
         worth: Of the rest, in the plan's quote asset.
         settings: The executor's: from when on a plan is late.
+        orders: All that were told: those of a plan found without its record give its cap.
     """
     if plan is None or done.ts_ns - plan.ts_ns < settings.hedge_deadline_ms * 1_000_000:
         return False
-    return done.realized - worth >= -plan.loss_cap
+    cap = plan.loss_cap if done.is_approved else own_cap(plan, orders)
+    return done.realized - worth >= -cap

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.ledger import LossDetector, lost_marks
 from shared.messages.control import CommandKind
+from shared.messages.execution import ApprovedPlan
 
 if TYPE_CHECKING:
     from services.lab.chaos import Chaos
@@ -89,7 +90,7 @@ class HaltedLoss:
 
     def __init__(self, world: World, chaos: Chaos, draw: Random) -> None:
         self._world, self._chaos, self._draw = world, chaos, draw
-        self._copy: tuple[tuple[Any, ...], int] | None = None
+        self._copy: tuple[tuple[Any, ...], dict[str, ApprovedPlan]] | None = None
         self.is_under_way = False
         self._halted_ns = 0
 
@@ -102,7 +103,7 @@ class HaltedLoss:
 
     def _keep_copy(self) -> None:
         server = self._world.server
-        self._copy = server.snapshot(), len(self._world.checkers.plans)
+        self._copy = server.snapshot(), dict(self._world.checkers.plans)
 
     def _halt(self) -> None:
         self.is_under_way = True
@@ -125,7 +126,7 @@ class HaltedLoss:
             world.checkers.on_bus_lost(plans)
         else:
             world.server.lose_everything()
-            world.checkers.on_bus_lost(0)
+            world.checkers.on_bus_lost({})
             if kind == EMPTY:
                 world.checkers.on_bus_emptied()
             else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.executor.engine import ExecutorEngine
 from shared.accounts.gateway import OrderRequest
-from shared.messages.execution import OrderPurpose
+from shared.messages.execution import ApprovedPlan, OrderPurpose
 from shared.streams import EXEC_EVENT
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class LostRecords:
     def __init__(self, world: World, bus: BusTroubles, chaos: Chaos) -> None:
         self._world, self._bus, self._chaos = world, bus, chaos
         self.is_wanted = True
-        self._copies: list[tuple[int, int, tuple[Any, ...], int]] = []
+        self._copies: list[tuple[int, int, tuple[Any, ...], dict[str, ApprovedPlan]]] = []
         """The last two states of the bus: events on it, time, data, plans."""
 
     def copy(self) -> None:
@@ -42,7 +42,7 @@ class LostRecords:
         server = self._world.server
         events = len(server.stream(EXEC_EVENT.key()).ids)
         if not self._copies or self._copies[-1][0] != events:
-            kept, plans = server.snapshot(), len(self._world.checkers.plans)
+            kept, plans = server.snapshot(), dict(self._world.checkers.plans)
             self._copies.append((events, self._world.kernel.now_ns(), kept, plans))
             del self._copies[:-2]
 

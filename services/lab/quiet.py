@@ -134,10 +134,11 @@ class QuietChecks:
                 self._checkers.report("flat", text)
 
     def _dust(self, asset: str) -> Decimal:
-        """Return what plans may have left of an asset because no venue trades so little."""
+        """Return what plans may have left of an asset: too little to trade, or not in time."""
         most = self._world.dust(asset)
         told = (abs(done.dust.get(asset, ZERO)) for done in self._checkers.done.values())
-        return most + sum((min(each, most) for each in told), ZERO)
+        left = (qty for (_, of), qty in self._checkers.ends.left.items() if of == asset)
+        return most + sum((min(each, most) for each in told), ZERO) + sum(left, ZERO)
 
 
 def strategies_differ(whole: Books, strategies: StrategyBooks) -> str:

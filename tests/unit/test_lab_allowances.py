@@ -64,6 +64,13 @@ def test_a_clock_ahead_is_hidden_by_what_was_read_as_late() -> None:
     assert not outcome.violations, outcome.story
 
 
+@pytest.mark.parametrize("seed", [143739, 146772])
+def test_what_an_earlier_loss_took_may_be_there_again_or_be_found(seed: int) -> None:
+    """An older copy has a plan and its fills again; one found without a record leaves a rest."""
+    outcome = run_seed(seed)
+    assert not outcome.violations, outcome.story
+
+
 def test_flatten_closes_the_net_of_spot_and_leaves_the_rest_in_rounds() -> None:
     outcome = run_seed(121912)
     assert not outcome.violations, outcome.story
@@ -210,5 +217,7 @@ def test_a_rest_may_stay_where_nothing_traded_it_in_time_and_the_cap_covers_it(
     plan = msgspec.structs.replace(make_plan(), loss_cap=D(50))
     done = make_done("p", plan.ts_ns + after_s * 1_000_000_000, realized=D(realized))
     settings = ExecutorConfig(hedge_deadline_ms=5_000)
-    assert may_be_left(plan, done, D(worth), settings) is allowed
-    assert not may_be_left(None, done, D(worth), settings)
+    assert may_be_left(plan, done, D(worth), settings, {}) is allowed
+    assert not may_be_left(None, done, D(worth), settings, {})
+    found = msgspec.structs.replace(done, is_approved=False)
+    assert not may_be_left(plan, found, D(worth), settings, {}), "it has no orders, so no cap"

@@ -45,7 +45,7 @@ def test_what_was_told_before_a_loss_of_the_last_moment_stays_told() -> None:
     before = world.server.snapshot()
     publish(world, "executor", [fill("lost"), fill("ours", reduced_by="")])
     world.server.restore(before)
-    world.checkers.on_bus_lost(0)
+    world.checkers.on_bus_lost({})
     told = {key.trade_id for key in world.checkers.fills}
     assert told == {"kept", "ours"}, "an order of ours is ours whatever the bus has"
 
@@ -55,7 +55,7 @@ def test_it_may_be_told_anew_with_another_part_of_it_ours() -> None:
     before = world.server.snapshot()
     publish(world, "executor", [fill("again")])
     world.server.restore(before)
-    world.checkers.on_bus_lost(0)
+    world.checkers.on_bus_lost({})
     publish(world, "executor", [fill("again", "0.4")])
     assert world.checkers.violations == []
     assert world.checkers.fills[fill_key(fill("again"))].qty == D("0.4")
@@ -72,7 +72,7 @@ def test_after_a_loss_of_everything_nothing_is_told() -> None:
     world = World(SEEDS[0])
     publish(world, "executor", [fill("lost")])
     world.server.lose_everything()
-    world.checkers.on_bus_lost(0)
+    world.checkers.on_bus_lost({})
     assert world.checkers.fills == {}
 
 
