@@ -9,7 +9,8 @@ fed by the executor's events, each of which may come twice:
 * a plan's end counts once per plan.
 
 A reservation is held from the approval until the plan's end. What a plan has spent stays out of
-reach afterwards ("settling") until the venue reports balances that are newer than its last fill.
+reach afterwards ("settling") until the venue reports balances that are newer than its last fill; so
+does what was spent that no reservation holds.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from services.risk.order_rates import OrderRates
 from services.risk.path_orders import path_order_flaw
 from services.risk.plan_orders import order_flaw
 from services.risk.remembered import digest, fill_name, remember
-from services.risk.reservations import InFlight, Reservation, ReservedLeg
+from services.risk.reservations import InFlight, Reservation
 from services.risk.rounds import Rounds
+from services.risk.settling import Spent, balance_shows, settle, spent_beside
 from services.risk.streaks import Streaks
 from shared.domain.accounting import Books, worst_certainty
 from shared.domain.executions import Execution, execution_of, plain_trades
@@ -55,9 +57,6 @@ PAYMENTS_REMEMBERED_MAX = 128
 """Funding payments, and moves of balances, known by their id."""
 PLANS_REMEMBERED_MAX = 128
 """Ended plans and approved opportunities known by their id."""
-BALANCE_LAG_NS = 1_000_000_000
-"""A balance shows a fill only if it came this much later: it is read some time before it is
-published."""
 DAY_NS = 86_400 * 1_000_000_000
 ZERO, ONE = Decimal(0), Decimal(1)
 
@@ -68,13 +67,6 @@ class VenueBalance(msgspec.Struct, kw_only=True):
     ts_ns: int
     free: dict[str, Decimal]
     used: dict[str, Decimal] = {}
-
-
-class Settling(msgspec.Struct, kw_only=True):
-    """Spent by ended plans, perhaps not yet in the reported balance; newest fill's time."""
-
-    amount: Decimal
-    ts_ns: int
 
 
 class Ledger(InFlight, kw_only=True, dict=True):
@@ -97,7 +89,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
     books: Books = msgspec.field(default_factory=Books)
     prices: dict[str, Decimal] = msgspec.field(default_factory=dict)
     balances: dict[str, VenueBalance] = msgspec.field(default_factory=dict)
-    settling: dict[str, dict[str, Settling]] = msgspec.field(default_factory=dict)
+    settling: Spent = msgspec.field(default_factory=dict)
     day: int = 0
     realized_at_midnight: dict[str, Decimal] = msgspec.field(default_factory=dict)
     certainty: Certainty = Certainty.KNOWN
@@ -169,17 +161,10 @@ class Ledger(InFlight, kw_only=True, dict=True):
             venue = leg.terms.venue
             ts_fill_ns = held.ts_fill_ns.get(venue)
             known = self.balances.get(venue)
-            if ts_fill_ns is None or (known is not None and _shows(known.ts_ns, ts_fill_ns)):
+            if ts_fill_ns is None or (known is not None and balance_shows(known.ts_ns, ts_fill_ns)):
                 continue  # nothing spent, or the reported balance shows it already
-            self._settle(leg, leg.amount, ts_fill_ns)
+            settle(self.settling, venue, leg.asset, leg.amount, ts_fill_ns)
         return held
-
-    def _settle(self, leg: ReservedLeg, amount: Decimal, ts_fill_ns: int) -> None:
-        """Keep out of reach what a leg spent, until the venue's balance shows it."""
-        of_venue = self.settling.setdefault(leg.terms.venue, {})
-        spent = of_venue.setdefault(leg.asset, Settling(amount=ZERO, ts_ns=0))
-        spent.amount += amount
-        spent.ts_ns = max(spent.ts_ns, ts_fill_ns)
 
     def refuses(self, event: OrderEvent) -> str:
         """Return why an order cannot be its plan's, as it was approved or is on record; else empty.
@@ -239,7 +224,10 @@ class Ledger(InFlight, kw_only=True, dict=True):
         if held is not None:
             held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)
             for leg, amount in held.give_back(fill, fill.qty) if seen is None else ():
-                self._settle(leg, amount, fill.ts_ns)
+                settle(self.settling, leg.terms.venue, leg.asset, amount, fill.ts_ns)
+        beside = spent_beside(fill, held.legs if held is not None else ()) if seen is None else None
+        if beside is not None:
+            settle(self.settling, fill.venue, *beside, fill.ts_ns)
         return True
 
     def apply_funding(self, paid: FundingPaid | FundingKnown) -> bool:
@@ -283,8 +271,9 @@ class Ledger(InFlight, kw_only=True, dict=True):
         used = {name: report.balances[name].used for name in free if report.balances[name].used}
         self.balances[report.venue] = VenueBalance(ts_ns=report.ts_ns, free=free, used=used)
         of_venue = self.settling.get(report.venue, {})
-        for asset in [a for a, spent in of_venue.items() if _shows(report.ts_ns, spent.ts_ns)]:
-            del of_venue[asset]
+        for asset, spent in list(of_venue.items()):
+            if balance_shows(report.ts_ns, spent.ts_ns):
+                del of_venue[asset]
 
     def apply_end(self, done: PlanDone) -> bool:
         """Release what a plan held; return False if this plan's end was counted before.
@@ -385,10 +374,6 @@ def _fund_rounds(ledger: Ledger, paid: Payment) -> None:
     for key in [key for key in shares if key]:
         rounds[key].books.fund(paid.venue, paid.instrument, shares[key], paid.asset)
         ledger.rounds.touch(key)
-
-
-def _shows(ts_balance_ns: int, ts_fill_ns: int) -> bool:
-    return ts_balance_ns - ts_fill_ns >= BALANCE_LAG_NS
 
 
 def remember_plan(memory: dict[str, bool], key: str) -> None:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from services.risk.checkpoint import DECIDED, LEDGER, CheckpointWriter, RiskState
 from services.risk.engine import RiskEngine
-from services.risk.exposure import BALANCE_LAG_NS, PLANS_REMEMBERED_MAX, Ledger
+from services.risk.exposure import PLANS_REMEMBERED_MAX, Ledger
+from services.risk.settling import BALANCE_LAG_NS
 from services.risk.trading import PLAN_OVERDUE_NS
 from shared.domain.accounting import Books
 from shared.domain.ownership import OrdersOnRecord

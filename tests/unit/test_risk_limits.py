@@ -11,11 +11,12 @@ import pytest
 
 from services.risk.decision_context import DecisionContext
 from services.risk.engine import RiskEngine
-from services.risk.exposure import BALANCE_LAG_NS, Ledger
+from services.risk.exposure import Ledger
 from services.risk.judgement import ASKED_WHERE_SET, OFFER_RULES, RULES
 from services.risk.limits import balances, executor_ready
 from services.risk.reasons import DenyReason, render_markdown
 from services.risk.reservations import reserve_leg
+from services.risk.settling import BALANCE_LAG_NS
 from shared.config_limits import QuoteLimits, RiskConfig
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
@@ -445,6 +446,22 @@ def test_what_was_spent_stays_out_of_reach_until_the_venue_says_so() -> None:
     )
     engine.on_message(make_balances("alpha", later, USDT="1400", BTC=1), T0)
     approved(engine, to_gamma())
+
+
+def test_what_is_spent_without_a_reservation_is_out_of_reach_too() -> None:
+    """What evens plans out is traded where its price is best; adopted orders hold nothing."""
+    engine = make_risk()
+    ledger = engine.ledger
+    engine.on_message(make_balances("alpha", T0, USDT="2500", BTC=1), T0)
+    ledger.apply_fill(make_fill("found", "alpha", Side.BUY, ts_ns=T0 + 5))
+    assert ledger.available("alpha", "USDT") == 1500
+    plan = approved(engine, GOOD)
+    ledger.apply_fill(make_fill(plan.plan_id, "alpha", Side.SELL, "0.2", ts_ns=T0 + 6))
+    assert ledger.available("alpha", "BTC") == D("0.8")
+    ledger.apply_fill(make_fill("perpetual", "gamma", Side.BUY, instrument=GAMMA[1]))
+    assert "gamma" not in ledger.settling, "the venue's margin says so"
+    engine.on_message(make_balances("alpha", T0 + 6 + BALANCE_LAG_NS, USDT="1500", BTC="0.8"), T0)
+    assert ledger.available("alpha", "BTC") == D("0.8")
 
 
 def test_perpetual_needs_margin_for_what_it_opens_only() -> None:
