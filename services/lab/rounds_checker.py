@@ -182,13 +182,18 @@ class RoundsChecker:
         )
 
     def _check_even(self, risk: RiskEngine) -> None:
-        """No round is uneven by more than dust, and risk has told what each holds."""
+        """No round is uneven by more than dust, and risk has told what each holds.
+
+        One may be of which FLATTEN has closed a part: an operator's RESUME ended it, and the
+        operator was told what was left open.
+        """
         checkers = self._world.checkers
         has_failed = any(done.outcome is PlanOutcome.FAILED for done in checkers.done.values())
         has_failed |= any(fill.reduced_by for fill in checkers.fills.values())
         for key, each in risk.ledger.rounds.rounds.items():
             rest_max = 2 * self._world.dust(each.base) + self._held_against(each, risk)
             is_even = each.is_directional or abs(each.net) <= rest_max
+            is_even |= any(holding_place(key) in checkers.unowned for key in each.held)
             if not (is_even or has_failed):
                 checkers.report("flat", f"round {key} is uneven by {each.net} and no plan failed")
             if not each.held:

@@ -76,6 +76,18 @@ def test_flatten_closes_the_net_of_spot_and_leaves_the_rest_in_rounds() -> None:
     assert not outcome.violations, outcome.story
 
 
+def test_a_round_of_which_flatten_closed_a_part_stays_until_it_can_be_closed() -> None:
+    """RESUME ended the FLATTEN, and the executor said what was left open."""
+    outcome = run_seed(153015)
+    assert not outcome.violations, outcome.story
+
+
+@pytest.mark.parametrize("seed", [152901, 153164])
+def test_what_orders_without_a_reservation_spent_is_not_spent_again(seed: int) -> None:
+    outcome = run_seed(seed)
+    assert not outcome.violations, outcome.story
+
+
 @pytest.mark.parametrize("seed", [110979, 112120])
 def test_a_fill_told_after_its_round_was_closed_by_others_is_no_fault(seed: int) -> None:
     """A venue closed what no round held, or an operator closed a round and its fill came late."""
