@@ -197,6 +197,10 @@ class NotifierEngine:
         if alert.ts_ns < self._oldest_ns:
             self._too_old += 1
             return
+        if alert.over:
+            key = f"{alert.code}|{alert.service}|{alert.subject}"
+            self._troubles.end(key, min(alert.ts_ns, now_ns))
+            return
         cause = Cause(
             code=alert.code,
             severity=alert.severity,

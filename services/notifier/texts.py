@@ -35,7 +35,7 @@ def heading(telling: Telling) -> str:
     """Return what it is in one line."""
     cause = telling.trouble.cause
     about = f" {cause.subject}" if cause.subject else ""
-    word = _WORDS.get(telling.what, "still: ")
+    word = _WORDS.get(telling.what, "still: " if cause.lasts else "again: ")
     return f"{word}{cause.severity.upper()} {cause.code}{about}"
 
 

@@ -19,6 +19,8 @@ HOUR_NS: Final = 60 * MINUTE_NS
 REMIND_NS: Final = (MINUTE_NS, 5 * MINUTE_NS, 15 * MINUTE_NS, HOUR_NS)
 """After its beginning, as long as there is more to tell; then every hour."""
 QUIET_NS: Final = 15 * MINUTE_NS
+ANEW_NS: Final = 5 * MINUTE_NS
+"""An event that comes after so long without one is told at once: it is another occurrence."""
 TOLD_MAX: Final = 6
 """Messages about one trouble in any hour; the last of them is kept for its end."""
 TROUBLES_MAX: Final = 512
@@ -63,6 +65,7 @@ class Trouble(msgspec.Struct, kw_only=True):
     told_ns: list[int] = []
     steps: int = 0
     is_untold: bool = True
+    is_anew: bool = False
     over_ns: int = 0
     is_over_told: bool = False
 
@@ -101,12 +104,15 @@ class Troubles:
             self.known[key] = trouble
         elif trouble.over_ns:
             trouble.since_ns, trouble.steps, trouble.over_ns = since_ns, 0, 0
+            trouble.is_anew = False
             # Its end was not told, so it is as if it had gone on.
             trouble.is_untold, trouble.is_over_told = trouble.is_over_told, False
         elif RANK[cause.severity] > RANK[trouble.cause.severity]:
             trouble.is_untold = True
         elif RANK[cause.severity] < RANK[trouble.cause.severity]:
             cause = msgspec.structs.replace(cause, severity=trouble.cause.severity)
+        if not cause.lasts and now_ns - trouble.newest_ns >= ANEW_NS:
+            trouble.is_anew = True
         trouble.cause = cause
         trouble.newest_ns = now_ns
         trouble.count += count
@@ -137,7 +143,7 @@ class Troubles:
                     del self.known[key]
             elif (what := self._what_is_due(trouble, now_ns)) is not None:
                 trouble.told_ns.append(now_ns)
-                trouble.is_untold = False
+                trouble.is_untold = trouble.is_anew = False
                 yield Telling(trouble, what)
                 trouble.told_count = trouble.count
 
@@ -165,6 +171,8 @@ class Troubles:
             trouble.steps += 1
         if trouble.is_untold:
             return BEGAN
+        if trouble.is_anew:
+            return GOES_ON
         has_more = trouble.cause.lasts or trouble.count > trouble.told_count
         return GOES_ON if trouble.steps > steps and has_more else None
 

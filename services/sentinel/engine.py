@@ -210,9 +210,12 @@ class SentinelEngine:
         del self._since_ns[key]
         self._pressed.pop(key, None)
         if self._told_ns.pop(key, None) is not None:
-            self._alert(Violation(*key, "it holds again"), Severity.INFO, now_ns, out)
+            over = Violation(*key, "it holds again")
+            self._alert(over, Severity.INFO, now_ns, out, is_over=True)
 
-    def _alert(self, what: Violation, severity: Severity, now_ns: int, out: Step) -> None:
+    def _alert(
+        self, what: Violation, severity: Severity, now_ns: int, out: Step, *, is_over: bool = False
+    ) -> None:
         self._counters["alerts"] += 1
         alert = Alert(
             ts_ns=now_ns,
@@ -221,6 +224,7 @@ class SentinelEngine:
             code=what.code,
             text=what.text[:TEXT_LENGTH_MAX],
             subject=what.subject,
+            over=is_over,
         )
         out.messages.append(alert)
         out.at_once.append(Say(what.code.lower(), f"{what.subject} {what.text}".strip(), severity))

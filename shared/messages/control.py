@@ -50,7 +50,7 @@ class Alert(DecisionMessage, frozen=True, kw_only=True, tag="alert"):
 
     ``subject`` is what it is about, where one code may speak of several things. Alerts of the same
     code and subject go out at a bounded rate (shared/alerts.py): ``count`` is how many this one
-    stands for.
+    stands for. ``over``: what earlier ones of this service, code and subject said no longer holds.
     """
 
     service: Name
@@ -59,6 +59,7 @@ class Alert(DecisionMessage, frozen=True, kw_only=True, tag="alert"):
     text: str
     subject: Name = ""
     count: Count = 1
+    over: bool = False
 
 
 class Audited(DecisionMessage, frozen=True, kw_only=True, tag="audited"):

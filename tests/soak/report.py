@@ -262,12 +262,14 @@ def _alert_table(record: Record) -> str:
     counts = Counter((alert.severity, alert.code, alert.what) for alert in record.alerts)
     kinds = dict.fromkeys((alert.severity, alert.code) for alert in record.alerts)
     rows = [
-        (*kind, *(counts[(*kind, what)] for what in ("began", "still", "over")))
+        (*kind, *(counts[(*kind, what)] for what in ("began", "still", "again", "over")))
         for kind in sorted(kinds)
     ]
     if not rows:
         return "## Notifications\n\nNone."
-    return "## Notifications\n\n" + table(("severity", "code", "began", "still", "over"), rows)
+    return "## Notifications\n\n" + table(
+        ("severity", "code", "began", "still", "again", "over"), rows
+    )
 
 
 def _trouble(record: Record) -> str:

@@ -20,8 +20,8 @@ NOTIFIER = "notifier"
 ODD_ORDERS = {OrderStatus.REJECTED, OrderStatus.UNKNOWN, OrderStatus.NOT_SENT}
 ALSO = {BUS: ("redis", "bus"), VENUES: ()}
 """Words by which a target is spoken of, beside its name."""
-TOLD = re.compile(r"\[[^\]]*\] (over: |still: )?(\w+) (\S+) ?(.*)")
-WORDS = {None: "began", "over: ": "over", "still: ": "still"}
+TOLD = re.compile(r"\[[^\]]*\] (over: |still: |again: )?(\w+) (\S+) ?(.*)")
+WORDS = {None: "began", "over: ": "over", "still: ": "still", "again: ": "again"}
 
 
 class Sign(NamedTuple):

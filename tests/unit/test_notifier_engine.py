@@ -162,7 +162,7 @@ def test_alerts_that_came_twice_are_over_after_a_quarter_of_an_hour(host: Host) 
     host.alert(text="again")
     host.run(20 * MINUTE)
     _, counted, over = host.texts()
-    assert "Times: 2" in counted and counted.startswith("[arbstream] still: CRITICAL")
+    assert "Times: 2" in counted and counted.startswith("[arbstream] again: CRITICAL")
     assert over.startswith("[arbstream] over: CRITICAL PLAN_FAILED")
     assert "again" in over and "(30 s)" in over
 

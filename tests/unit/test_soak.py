@@ -161,6 +161,7 @@ def test_messages_are_signs() -> None:
         ("[soak] CRITICAL ArbDown executor\nmore", ("began", "CRITICAL", "ArbDown", "executor")),
         ("[soak] over: WARNING ArbHalted\nx", ("over", "WARNING", "ArbHalted", "")),
         ("[soak] still: WARNING ArbFeed kraken", ("still", "WARNING", "ArbFeed", "kraken")),
+        ("[soak] again: WARNING ArbX risk", ("again", "WARNING", "ArbX", "risk")),
         ("This is a test.", None),
     ],
 )
