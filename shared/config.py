@@ -28,6 +28,7 @@ import msgspec
 from shared.config_base import Section
 from shared.config_dashboard import check_dashboard, with_environment
 from shared.config_inventory import check_inventory
+from shared.config_limits import MAY_BE_ZERO
 from shared.config_notifier import check_notifier
 from shared.config_paper import check_paper
 from shared.config_parse import (
@@ -143,13 +144,6 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
     check_paper(config, where)
     check_notifier(config.notifier, where)
     return config
-
-
-MAY_BE_ZERO = {
-    *("rolling_loss_max", "drawdown_max", "plan_loss_max"),
-    *("net_notional_max", "net_max", "gross_max"),
-}
-"""Limits that are none at 0."""
 
 
 def _check_money(config: Config, where: str) -> None:

@@ -35,6 +35,13 @@ class AssetLimits(Section, frozen=True, kw_only=True):
     gross_max: Decimal = Decimal(0)
 
 
+MAY_BE_ZERO = {
+    *("rolling_loss_max", "drawdown_max", "plan_loss_max"),
+    *("net_notional_max", "net_max", "gross_max"),
+}
+"""Limits that are none at 0."""
+
+
 class RiskConfig(Section, frozen=True, kw_only=True):
     """Limits. Notionals, losses and caps are in quote units, each asset of ``quote_assets`` apart.
 

@@ -293,7 +293,7 @@ RISK_POSITION = StreamSpec(
 )
 CTL_COMMAND = StreamSpec(
     name="ctl.command",
-    types=(control.Command,),
+    types=(control.Command, control.LimitsChange),
     producer="operator",
     also="sentinel",  # it can only stop: HALT and FLATTEN
     delivery=Delivery.DURABLE,

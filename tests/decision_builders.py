@@ -13,10 +13,11 @@ from shared.config_limits import RiskConfig
 from shared.config_sections import Config, ScannerConfig, VenueConfig
 from shared.domain.fees import cash_flow, edge_bps, fee_amount
 from shared.domain.instrument import split_instrument
+from shared.limit_changes import limits_told
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.balances import Balance
 from shared.messages.base import BookState, Certainty, Side
-from shared.messages.control import Command, CommandKind, Heartbeat
+from shared.messages.control import Command, CommandKind, Heartbeat, LimitsChange
 from shared.messages.execution import (
     ApprovedPlan,
     BalanceReport,
@@ -365,6 +366,22 @@ def make_done(plan_id: str, now_ns: int = T0, **changes: Any) -> PlanDone:
 
 def make_command(kind: CommandKind, now_ns: int = T0) -> Command:
     return Command(ts_ns=now_ns, command_id=f"{kind}-{now_ns}", kind=kind, operator="ann")
+
+
+def make_limits_change(
+    engine: RiskEngine, now_ns: int = T0, *, number: int = 1, mode: str = "", **limits: str
+) -> LimitsChange:
+    """A change of limits by somebody who knows those in force."""
+    config = engine.limits.config
+    told = limits_told(config.risk)
+    return LimitsChange(
+        ts_ns=now_ns,
+        command_id=f"limits-{number}-{now_ns}",
+        operator="ann",
+        mode=mode or config.executor.mode,
+        limits=limits,
+        before={name: told.get(name, "0") for name in limits},
+    )
 
 
 def make_beat(service: str, ts_ns: int, since_ns: int = 1, **changes: Any) -> Heartbeat:

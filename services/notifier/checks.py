@@ -24,6 +24,7 @@ from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
 from shared.engine import Result
 from shared.feed_statuses import Feeds, keep_newest
+from shared.limit_changes import limits_in_force
 from shared.messages.base import BookState, Certainty, Message, TradingState
 from shared.messages.control import Heartbeat, Severity
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
@@ -252,7 +253,7 @@ class Checks:
         if risk.certainty is Certainty.UNKNOWN:
             yield Found(_cause("ArbMoneyUnknown"), 0, lasts_ns("ArbMoneyUnknown"))
         for quote, lost in sorted(risk.drawdown.items()):
-            limits = self._config.risk.limits_in(quote)
+            limits = limits_in_force(self._config.risk, risk.limits).limits_in(quote)
             if limits is None or not limits.drawdown_max or lost <= 0:
                 continue
             share = lost / limits.drawdown_max

@@ -41,7 +41,7 @@ def build(config: Config, engine: RiskEngine, bus: Bus, clock: Clock, observer: 
 
 def build_new(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
     """Put risk together around a new engine."""
-    return build(config, RiskEngine(config), bus, clock, observer)
+    return build(config, RiskEngine(config, read_ns=clock.now_ns()), bus, clock, observer)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from services.risk.market import LatestBooks
 from services.risk.remembered import digest, remember
 from services.risk.trading import TradingControl, alert
 from shared.config_limits import RiskConfig
+from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
 from shared.messages.balances import BalanceMoved
 from shared.messages.base import Message
@@ -44,6 +45,10 @@ class BalanceMoves:
     def __init__(self, market: LatestBooks, limits: RiskConfig) -> None:
         self._market, self._limits = market, limits
         self._waits_since_ns: dict[str, int] = {}
+
+    def use_limits(self, config: Config) -> None:
+        """Judge by these limits from now on."""
+        self._limits = config.risk
 
     def take(
         self, told: BalanceMoved, ledger: Ledger, control: TradingControl, now_ns: int

@@ -17,7 +17,7 @@ import msgspec
 from services.risk.equity import Worth, last_worked_out
 from services.risk.exposure import Ledger, remember_plan
 from services.risk.reservations import Reservation
-from services.risk.trading import TradingMemory
+from services.risk.trading_memory import TradingMemory
 from shared.domain.accounting import TradingResult
 from shared.domain.executions import Execution
 from shared.domain.instrument import split_instrument

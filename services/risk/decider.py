@@ -44,10 +44,8 @@ class Decider:
     """
 
     def __init__(self, config: Config, venues: frozenset[str], market: LatestBooks) -> None:
-        self._limits, self._venues, self._market = _limits_of(config), venues, market
+        self._venues, self._market = venues, market
         self._strategies = {each.id: each for each in config.strategies}
-        self._by_quote = LimitsByQuote(self._limits)
-        self._opening_scale = opening_scale(config.risk) or 1
         self._maintenance = {
             name: [window_of(text) for text in venue.maintenance]
             for name, venue in config.venues.items()
@@ -55,16 +53,22 @@ class Decider:
         }
         self._same_books = same_books(config.venues)
         self._inventory = inventory_limits(config)
-        every = self._by_quote.all() or [self._limits]
+        self.use_limits(config)
+        self._last: tuple[Opportunity, Ledger, TradingControl] | None = None
+        self._approved = self._shrunk = 0
+        self._denied: dict[str, int] = {}
+
+    def use_limits(self, config: Config) -> None:
+        """Decide by these limits from now on."""
+        self._limits = _limits_of(config)
+        self._by_quote = LimitsByQuote(self._limits)
+        self._opening_scale = opening_scale(config.risk) or 1
         self._rules = RuleBook(
-            every,
+            self._by_quote.all() or [self._limits],
             has_maintenance=bool(self._maintenance),
             has_inventory=self._inventory is not None,
             has_strategy_limits=any(each.notional_max for each in config.strategies),
         )
-        self._last: tuple[Opportunity, Ledger, TradingControl] | None = None
-        self._approved = self._shrunk = 0
-        self._denied: dict[str, int] = {}
 
     def counters(self) -> Mapping[str, int]:
         """Return plans approved, how many of them smaller than offered, and denied.

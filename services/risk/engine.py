@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
+from services.risk.account_told import ToldOfAccount, put_on_record, take_in, traded_of
 from services.risk.balance_moves import BalanceMoves
 from services.risk.border import (
     in_order,
-    late_funding_alerts,
     unowned_end_alert,
     unowned_fill_text,
     unowned_order_alert,
@@ -32,37 +32,33 @@ from services.risk.decider import Decider
 from services.risk.exposure import DAY_NS, Ledger
 from services.risk.halt_causes import HaltCause
 from services.risk.inventory_limits import inventory_limits
+from services.risk.limits_in_force import LimitsInForce
 from services.risk.losses import LossWatch
 from services.risk.market import LatestBooks
 from services.risk.reduce import Reducer
-from services.risk.report import ledger_gauges, risk_report
-from services.risk.restated import apply_restated
+from services.risk.report import risk_gauges, risk_report
 from services.risk.round_reports import RoundReports, end_round
 from services.risk.stops import RoundStops
 from services.risk.trading import TradingControl, TradingStatus
 from services.risk.unowned import alerts_of_reduction, held_by_none
-from shared.config_limits import RiskConfig
-from shared.config_sections import Config, VenueConfig
-from shared.domain.instrument import MarketKey, split_instrument
+from shared.config_sections import Config
+from shared.domain.instrument import MarketKey
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.ledger import LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
 from shared.messages.arb import Opportunity, Signal
 from shared.messages.balances import BalanceMoved
-from shared.messages.base import Message, TradingState
-from shared.messages.control import Command
+from shared.messages.base import Message
+from shared.messages.control import Command, LimitsChange
 from shared.messages.execution import (
     ApprovedPlan,
     BalanceReport,
     ExecutorReady,
     Fill,
-    FundingKnown,
-    FundingPaid,
     OrderEvent,
     PlanDone,
 )
 from shared.messages.market import DepthView, InstrumentInfo
-from shared.messages.restated import FillRestated
 
 REPORT_INTERVAL_NS = 1_000_000_000
 _COUNTERS = (
@@ -76,8 +72,7 @@ _COUNTERS = (
 )
 _QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent, Signal))
 """Messages that do not bear on the trading state, or whose handler publishes it itself."""
-_Told = BalanceReport | FundingPaid | FundingKnown | FillRestated
-_OfAccount = _Told | BalanceMoved
+_OfAccount = ToldOfAccount | BalanceMoved
 _ORDERING = frozenset((Fill, BalanceReport, PlanDone, ExecutorReady))
 """Messages whose times are compared with one another."""
 
@@ -88,13 +83,12 @@ class RiskEngine:
     Args:
         config: The whole configuration: limits, and which venues are traded.
         opened: The ledger on the bus, as this process found it.
+        read_ns: When the configuration was read (UNIX ns): later changes of limits count for more.
     """
 
-    def __init__(self, config: Config, opened: Opened | None = None) -> None:
-        self._config = config
-        traded = {name: venue for name, venue in config.venues.items() if venue.trade}
-        self._venues = frozenset(traded)
-        self._quotes, self._assets = _assets_of(traded)
+    def __init__(self, config: Config, opened: Opened | None = None, *, read_ns: int = 0) -> None:
+        self.limits = LimitsInForce(config, read_ns)
+        self._venues, self._quotes, self._assets = traded_of(config)
         self._state, self._writer, self._market = RiskState(), CheckpointWriter(), LatestBooks()
         self._loss_watch = LossWatch(config.risk, self._market, self._writer)
         self._moves = BalanceMoves(self._market, config.risk)
@@ -102,27 +96,26 @@ class RiskEngine:
         self._reducer = Reducer(config, self._market, self._writer)
         self._reports = RoundReports(self._stops, self._venues, inventory_limits(config))
         self._has_started, self._ts_report_ns = False, 0
-        self.take_ledger(opened)
         self._counters = dict.fromkeys(_COUNTERS, 0)
+        self.take_ledger(opened)
         self.decider = Decider(config, self._venues, self._market)
+        self.limits.users = self._loss_watch, self._moves, self._stops, self._reducer, self.decider
         self._handlers: dict[type[Message | Result], Callable[[Any, int], list[Message]]] = {
             DepthView: self._on_depth_view,
             InstrumentInfo: self._on_instrument,
-            Opportunity: self._on_opportunity,
-            Signal: self._on_opportunity,
+            **dict.fromkeys((Opportunity, Signal), self._on_opportunity),
             OrderEvent: self._on_order_event,
             Fill: self._on_fill,
             **dict.fromkeys(get_args(_OfAccount), self._on_account),
             PlanDone: self._on_plan_done,
             ExecutorReady: self._on_executor_ready,
-            Command: self._on_command,
+            **dict.fromkeys((Command, LimitsChange), self._on_command),
         }
 
     def take_ledger(self, opened: Opened | None) -> None:
         """Take the ledger as this process found it; before ``start``."""
-        self._opened = opened
-        self._losses = [opened.loss] if opened is not None and opened.loss else []
-        self._control = _control_of(self._config, self._state, opened, 0)
+        self._opened, self._losses = opened, [opened.loss] if opened and opened.loss else []
+        self._control = _control_of(self.limits.config, self._state, opened, 0)
 
     def on_message(
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
@@ -155,7 +148,8 @@ class RiskEngine:
         out += self._reducer.work_off(ledger, self._control, now_ns, self._on_opportunity)
         changed = self._state_if_changed(self._control.now(now_ns), now_ns)
         out += changed or [self._control.state_message(now_ns)]
-        told = risk_report(ledger, self._control, self._market.closing_price(), now_ns)
+        limits = self.limits.report(self._state.trading)
+        told = risk_report(ledger, self._control, self._market.closing_price(), now_ns, limits)
         return Step(messages=[*out, told, *self._reports.all(ledger, now_ns)])
 
     def next_deadline_ns(self) -> int | None:
@@ -170,9 +164,8 @@ class RiskEngine:
 
     def gauges(self) -> Mapping[str, float]:
         """Return plans in flight, and the notional that they reserve by quote asset."""
-        is_active = self._control.published is TradingState.ACTIVE
-        gauged = ledger_gauges(self._state.ledger, self._quotes)
-        return {**gauged, "active": float(is_active), "stops_watched": len(self._stops.rounds)}
+        gauged = risk_gauges(self._state.ledger, self._quotes, self._control.published)
+        return {**gauged, "stops_watched": len(self._stops.rounds)}
 
     def checkpoints(self) -> dict[str, bytes]:
         """Return what must be saved with the messages since the last call; maybe nothing."""
@@ -191,7 +184,8 @@ class RiskEngine:
         except PartMissing as error:
             self._losses.append(str(error))
         self._has_started = True
-        self._control = _control_of(self._config, self._state, self._opened, now_ns)
+        self.limits.restore(self._state.trading)
+        self._control = _control_of(self.limits.config, self._state, self._opened, now_ns)
         self._stops.follow(self._state.ledger)
         out = self._take_losses(now_ns)
         return Step(messages=[*out, *self._state_if_changed(self._control.now(now_ns), now_ns)])
@@ -220,7 +214,7 @@ class RiskEngine:
         """Begin at the first call where there was no checkpoint; report lost data at once."""
         if not self._has_started:
             self._has_started = True
-            self._control = _control_of(self._config, self._state, self._opened, now_ns)
+            self._control = _control_of(self.limits.config, self._state, self._opened, now_ns)
             self._writer.touch_decided()
         return self._take_losses(now_ns) if self._losses else []
 
@@ -244,6 +238,10 @@ class RiskEngine:
         book = view.venue, view.instrument
         return self._close_at_stops(now_ns, book) if book in self._stops.watched_markets else []
 
+    def _on_instrument(self, info: InstrumentInfo, now_ns: int) -> list[Message]:
+        self._market.on_rules(info)
+        return []
+
     def _with_changes(self, out: list[Message], now_ns: int, *, tells_state: bool) -> Step:
         """Return what was decided, the rounds that it changed, and the state where it did."""
         if self._state.ledger.rounds.touched:
@@ -258,10 +256,6 @@ class RiskEngine:
         if self._state.ledger.rounds.touched:
             self._writer.touch_ledger()
         return out
-
-    def _on_instrument(self, info: InstrumentInfo, now_ns: int) -> list[Message]:
-        self._market.on_rules(info)
-        return []
 
     def _on_opportunity(self, found: Opportunity | Signal, now_ns: int) -> list[Message]:
         status, ledger = self._control.now(now_ns), self._state.ledger
@@ -285,7 +279,7 @@ class RiskEngine:
         if why := self._state.ledger.refuses(event):
             self._counters["orders_unowned"] += 1
             return [unowned_order_alert(event, why, now_ns)]
-        if _put_on_record(self._state.ledger, event, self._config.risk):
+        if put_on_record(self._state.ledger, event, self.limits.config.risk):
             self._writer.touch_ledger()
         return []
 
@@ -310,7 +304,7 @@ class RiskEngine:
         self._writer.touch_ledger()
         if isinstance(told, BalanceMoved):
             return self._moves.take(told, self._state.ledger, self._control, now_ns)
-        return _take_in(told, self._state.ledger, self._assets, now_ns)
+        return take_in(told, self._state.ledger, self._assets, now_ns)
 
     def _on_executor_ready(self, ready: ExecutorReady, now_ns: int) -> list[Message]:
         self._control.on_executor_ready(ready)
@@ -334,36 +328,12 @@ class RiskEngine:
         out += self._reducer.work_off(ledger, self._control, now_ns, self._on_opportunity)
         return [*out, *unreserved_end_alerts(done, held, now_ns)]
 
-    def _on_command(self, command: Command, now_ns: int) -> list[Message]:
+    def _on_command(self, command: Command | LimitsChange, now_ns: int) -> list[Message]:
         self._counters["commands"] += 1
         self._writer.touch_ledger()  # RESUME may release what a plan held
+        if isinstance(command, LimitsChange):
+            return self.limits.take(command, self._state.trading, self._control, now_ns)
         return self._control.on_command(command, now_ns)
-
-
-def _take_in(told: _Told, ledger: Ledger, assets: frozenset[str], now_ns: int) -> list[Message]:
-    """Take in what is told of an account, and return the alerts about it."""
-    if isinstance(told, BalanceReport):
-        ledger.apply_balances(told, assets)
-    elif isinstance(told, FillRestated):
-        apply_restated(ledger, told)
-    elif ledger.apply_funding(told):
-        return late_funding_alerts(told, ledger, now_ns)
-    return []
-
-
-def _put_on_record(ledger: Ledger, event: OrderEvent, config: RiskConfig) -> bool:
-    """Take an order on record, and count it where orders are limited; False where it was there."""
-    is_new = ledger.orders.announce(event)
-    if is_new and config.orders_per_minute_max:
-        ledger.order_rates.count(event.venue, event.ts_ns)
-    return is_new
-
-
-def _assets_of(traded: Mapping[str, VenueConfig]) -> tuple[list[str], frozenset[str]]:
-    """Return the quote assets of all that is traded, and all its assets."""
-    names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
-    assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
-    return sorted({name.quote for name in names}), assets
 
 
 def _control_of(

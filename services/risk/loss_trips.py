@@ -8,6 +8,7 @@ from services.risk.equity import Equity
 from services.risk.exposure import ZERO, Ledger
 from services.risk.halt_causes import HaltCause
 from shared.config_limits import RiskConfig
+from shared.config_sections import Config
 
 LASTS_NS: Final = 500_000_000
 """A loss that open positions would bring must be seen so long: books are thin for moments."""
@@ -66,6 +67,10 @@ class LossTrips:
     def __init__(self, limits: RiskConfig) -> None:
         self._limits = limits
         self._since_ns: dict[HaltCause, int] = {}
+
+    def use_limits(self, config: Config) -> None:
+        """Compare with these limits from now on."""
+        self._limits = config.risk
 
     def due(self, ledger: Ledger, now_ns: int) -> dict[HaltCause, str]:
         """Return what halts trading now: realized, or seen for a while."""

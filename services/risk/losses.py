@@ -9,6 +9,7 @@ from services.risk.exposure import ZERO, Ledger
 from services.risk.market import LatestBooks
 from services.risk.trading import alert
 from shared.config_limits import RiskConfig
+from shared.config_sections import Config
 from shared.domain.accounting import Position, holding_place
 from shared.messages.base import Message
 from shared.messages.control import Severity
@@ -27,6 +28,10 @@ class LossWatch:
 
     def __init__(self, limits: RiskConfig, market: LatestBooks, save: CheckpointWriter) -> None:
         self._limits, self._market, self._save, self._marks = limits, market, save, Marks()
+
+    def use_limits(self, config: Config) -> None:
+        """Pause strategies by these limits from now on."""
+        self._limits = config.risk
 
     def look(self, ledger: Ledger, now_ns: int) -> None:
         """Work out what each quote asset has come to."""

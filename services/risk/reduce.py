@@ -72,15 +72,18 @@ class Reducer:
     """
 
     def __init__(self, config: Config, market: LatestBooks, writer: CheckpointWriter) -> None:
-        self._config, self._market = config.risk, market
-        self._writer, self._strategies = writer, config.strategies
-        self._share = exact(config.risk.soft_limit_share)
-        self._by_quote = LimitsByQuote(config.risk)
+        self._market, self._writer, self._strategies = market, writer, config.strategies
+        self.use_limits(config)
         self._next_ns = 0
         self._waits_until_ns: int | None = None
         self._stands_since_ns: int | None = None
         self._is_told = False
         self.counters = {"soft_limits_exceeded": 0, "reducing_plans": 0}
+
+    def use_limits(self, config: Config) -> None:
+        """Work off by these limits from now on."""
+        self._config, self._share = config.risk, exact(config.risk.soft_limit_share)
+        self._by_quote = LimitsByQuote(config.risk)
 
     def work_off(
         self, ledger: Ledger, control: TradingControl, now_ns: int, decide: Decide

@@ -17,13 +17,18 @@ from shared.domain.accounting import (
 from shared.domain.booked_balances import by_venue
 from shared.domain.strategy_books import StrategyFigures
 from shared.domain.valuation import known_part
-from shared.messages.base import Certainty
+from shared.messages.base import Certainty, TradingState
 from shared.messages.execution import RiskReport
+from shared.messages.limits import LimitsReport
 from shared.messages.position_reports import PositionReport, StrategyReport
 
 
 def risk_report(
-    ledger: Ledger, control: TradingControl, price: ClosingPrice, now_ns: int
+    ledger: Ledger,
+    control: TradingControl,
+    price: ClosingPrice,
+    now_ns: int,
+    limits: LimitsReport | None = None,
 ) -> RiskReport:
     """Return the figures of the moment, valued at ``price``, and how certain they are."""
     certainty = ledger.certainty
@@ -64,6 +69,7 @@ def risk_report(
         paused=ledger.streaks.paused(now_ns),
         fees_unpriced={q: dict(each.unpriced) for q, each in results.items() if each.unpriced},
         equity={quote: each.now for quote, each in ledger.equity.items()},
+        limits=limits,
     )
 
 
@@ -90,10 +96,11 @@ def _position_report(position: Position) -> PositionReport:
     )
 
 
-def ledger_gauges(ledger: Ledger, quotes: Iterable[str]) -> dict[str, float]:
-    """Return plans in flight, and the notional that they reserve of each quote asset."""
+def risk_gauges(ledger: Ledger, quotes: Iterable[str], state: TradingState) -> dict[str, float]:
+    """Return plans in flight, what they reserve of each quote asset, and whether all may trade."""
     reserved = {quote: float(ledger.reserved_notional(quote)) for quote in quotes}
     return {
         "plans_in_flight": len(ledger.reservations),
+        "active": float(state is TradingState.ACTIVE),
         **{f"reserved_notional_{quote}": held for quote, held in reserved.items()},
     }

@@ -23,6 +23,7 @@ from services.risk.exposure import ZERO, Ledger
 from services.risk.market import LatestBooks
 from services.risk.rounds import Round
 from services.risk.trading import alert
+from shared.config_sections import Config
 from shared.domain.depth import walk_exact
 from shared.domain.instrument import MarketKey
 from shared.domain.stops import Exit, exit_of
@@ -68,6 +69,10 @@ class RoundStops:
         self._alerted: dict[str, bool] = {}
         self._alerts: list[Message] = []
         self.counters = {"stops_reached": 0, "stops_timed_out": 0, "stop_plans": 0}
+
+    def use_limits(self, config: Config) -> None:
+        """Price by views of this age from now on."""
+        self._age_ms_max = config.risk.book_age_ms_max
 
     def follow(self, ledger: Ledger) -> None:
         """Note which rounds have a stop, and where; after every change of the rounds."""

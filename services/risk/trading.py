@@ -18,14 +18,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-import msgspec
-
 from services.risk.exposure import Ledger, has_open_rounds
 from services.risk.halt_causes import HaltCause
 from services.risk.loss_trips import LOSSES, LossTrips, losses_beyond
+from services.risk.trading_memory import TradingMemory
 from shared.config_sections import Config
 from shared.messages.base import Message, TradingState
-from shared.messages.control import COMMAND_IDS_MAX, Alert, Command, CommandKind, Severity
+from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import ExecutorReady, PlanDone, PlanOutcome, TradingStateChanged
 
 EXECUTOR_SILENCE_NS = 3_000_000_000
@@ -37,29 +36,6 @@ that the plan waits for a venue which stands down: then only that venue is not t
 
 COMMANDS_NAMED = 8
 """So many of the newest commands are named with the trading state."""
-
-
-class TradingMemory(msgspec.Struct, kw_only=True):
-    """What of the trading state survives a restart.
-
-    ``trips`` maps a ``HaltCause`` to its text, so it cannot grow beyond the causes there are.
-    ``published`` is the state last published, ``ts_since_ns`` since when it holds (0: never).
-    ``ledger_id`` names the ledger on the bus, ``command_ns`` is the time of the last command.
-    ``command_ids`` are the newest commands, each of which counts once. ``lost_ns`` is when a loss
-    of data was noticed last.
-    """
-
-    level: TradingState = TradingState.ACTIVE
-    level_reason: str = ""
-    trips: dict[str, str] = {}
-    refused: str = ""
-    published: TradingState = msgspec.field(default=TradingState.HALTED, name="said")
-    published_reason: str = msgspec.field(default="", name="said_reason")
-    ts_since_ns: int = 0
-    ledger_id: str = ""
-    command_ns: int = 0
-    command_ids: list[str] = []
-    lost_ns: int = 0
 
 
 def apply_command(
@@ -165,6 +141,11 @@ class TradingControl:
             why = "risk.start_active is false, an operator must resume"
             memory.level_reason = f"{HaltCause.NOT_STARTED}: {why}"
 
+    def use_limits(self, config: Config) -> None:
+        """Trip by these limits on losses from now on."""
+        self._limits = config.risk
+        self._losses.use_limits(config)
+
     def note_look(self, asked_ns: int) -> None:
         """Note that the marks, asked for at that time, tell of no loss."""
         self._looked_ns = asked_ns
@@ -234,15 +215,11 @@ class TradingControl:
 
         Alerts where RESUME is refused or releases an overdue plan.
         """
-        ids = self._memory.command_ids
-        if command.command_id in ids:
+        if not self._memory.takes(command.command_id, command.ts_ns):
             return []
-        ids.append(command.command_id)
-        del ids[:-COMMAND_IDS_MAX]
         persisting = self._persisting(now_ns)
         if command.ts_ns < self._memory.lost_ns:  # an older copy of the bus tells it once more
             persisting[HaltCause.DATA_LOST] = "it was published before the loss was noticed"
-        self._memory.command_ns = max(self._memory.command_ns + 1, command.ts_ns)
         is_drawdown = HaltCause.DRAWDOWN in self._memory.trips
         apply_command(self._memory, command, persisting)
         if command.kind in (CommandKind.FLATTEN, CommandKind.RESUME):

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from shared.errors import CodecError, ConfigError
-from shared.messages.control import Command, CommandKind, Severity
+from shared.messages.control import Command, CommandKind, LimitsChange, Severity
 from shared.streams import CTL_COMMAND, StreamSpec
 
 SIGNATURE: Final = b"s"
@@ -180,11 +180,12 @@ def _is_halt(message: object) -> bool:
     return isinstance(message, Command) and message.kind is CommandKind.HALT
 
 
-def _refuse_old(commands: Sequence[Command], written_ms: int) -> None:
+def _refuse_old(commands: Sequence[Command | LimitsChange], written_ms: int) -> None:
     for command in commands:
         age_ns = written_ms * 1_000_000 - command.ts_ns
         if age_ns > COMMAND_AGE_NS_MAX:
+            kind = command.kind if isinstance(command, Command) else "a change of limits,"
             raise Unverified(
-                f"{command.kind} {command.command_id} was given {age_ns / 1e9:.0f} s before it was "
+                f"{kind} {command.command_id} was given {age_ns / 1e9:.0f} s before it was "
                 "written here: an old one, repeated"
             )

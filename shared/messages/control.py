@@ -37,6 +37,23 @@ class Command(DecisionMessage, frozen=True, kw_only=True, tag="command"):
     reason: str = ""
 
 
+class LimitsChange(DecisionMessage, frozen=True, kw_only=True, tag="limits_change"):
+    """An operator's new limits, for a risk service of the same mode: all of them or none.
+
+    ``limits`` are the new ones by their names in ``[risk]``, ``before`` what whoever sent this saw
+    in force: a change that has come between them makes this one void. Numbers as text, as
+    ``shared/limit_changes.py`` writes them. A service of before it was introduced cannot decode it,
+    so it takes it for no other command: it refuses it like what is malformed.
+    """
+
+    command_id: Id
+    operator: Name
+    mode: Name
+    limits: dict[Key, Name]
+    before: dict[Key, Name]
+    reason: str = ""
+
+
 class Severity(StrEnum):
     """How soon a person must look."""
 

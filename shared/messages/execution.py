@@ -39,6 +39,7 @@ from shared.messages.bounds import (
     Venue,
     VenueTime,
 )
+from shared.messages.limits import LimitsReport
 from shared.messages.position_reports import PositionReport, StrategyReport
 from shared.messages.rounds import Intent
 from shared.messages.switches import DeadManSwitch
@@ -369,7 +370,7 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     been paid. ``today`` is the day's result, open positions at executable prices, ``equity`` that
     since the ledger began, ``drawdown`` what is lost since its peak, ``marks_estimated`` what
     counts where no book prices one; ``paused`` are strategies that lost too often in a row.
-    ``fees_unpriced`` are in no figure above.
+    ``fees_unpriced`` are in no figure above. ``limits`` is not told by older ones.
     """
 
     state: TradingState
@@ -394,3 +395,4 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     fees_unpriced: dict[Asset, dict[Asset, Amount]] = {}
     equity: dict[Asset, Amount] = {}
     transfers: dict[Venue, dict[Asset, Amount]] = {}
+    limits: LimitsReport | None = None

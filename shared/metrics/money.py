@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from shared.config_limits import RiskConfig
 from shared.domain.instrument import split_instrument
+from shared.limit_changes import limits_in_force
 from shared.messages.base import Certainty, TradingState
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
 from shared.messages.position_reports import PositionReport
@@ -61,7 +62,7 @@ class Money:
         if (risk := _fresh(self._risk, now_ns)) is not None:
             _tell_results(out, risk)
             for asset in sorted(risk.drawdown):
-                limits = self._limits.limits_in(asset)
+                limits = limits_in_force(self._limits, risk.limits).limits_in(asset)
                 if limits is not None and limits.drawdown_max:
                     out.add(m.DRAWDOWN_MAX, float(limits.drawdown_max), asset)
             _tell_positions(out, risk.positions)

@@ -144,16 +144,25 @@ def signing_keys(kind: CommandKind) -> SigningKeys:
     Raises:
         ConfigError: There is none, and the command is obeyed only if it is signed.
     """
+    if kind is not CommandKind.HALT:
+        return operator_keys(kind)
     try:
-        keys = find_command_keys()
+        return find_command_keys()
     except ConfigError:
-        if kind is not CommandKind.HALT:
-            raise
         return NO_KEYS
-    if kind is not CommandKind.HALT and not keys.has(OPERATOR_KEY):
+
+
+def operator_keys(what: str) -> SigningKeys:
+    """Return the operator's key.
+
+    Raises:
+        ConfigError: There is none, and ``what`` is obeyed only if it is signed.
+    """
+    keys = find_command_keys()
+    if not keys.has(OPERATOR_KEY):
         name = variable_of(OPERATOR_KEY)
         raise ConfigError(
-            f"{kind} must be signed and there is no key: set {name} or {name}_FILE, or say it as "
+            f"{what} must be signed and there is no key: set {name} or {name}_FILE, or say it as "
             "the user who runs the services; HALT alone needs none"
         )
     return keys

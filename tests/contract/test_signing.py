@@ -19,7 +19,7 @@ from shared.bus.signing import (
     SigningKeys,
 )
 from shared.codec import encode
-from shared.messages.control import Command, CommandKind, Severity
+from shared.messages.control import Command, CommandKind, LimitsChange, Severity
 from shared.messages.execution import ApprovedPlan
 from tests.contract.bus_harness import Harness
 from tests.executor_model import make_plan
@@ -36,6 +36,17 @@ def plan(plan_id: str = "p1") -> ApprovedPlan:
 def command(kind: CommandKind, number: int = 1, *, age_ns: int = 0) -> Command:
     return Command(
         ts_ns=time.time_ns() - age_ns, command_id=f"{kind}{number}", kind=kind, operator="test"
+    )
+
+
+def limits_change(number: int, *, age_ns: int = 0) -> LimitsChange:
+    return LimitsChange(
+        ts_ns=time.time_ns() - age_ns,
+        command_id=f"limits{number}",
+        operator="test",
+        mode="paper",
+        limits={"daily_loss_max": "2"},
+        before={"daily_loss_max": "1"},
     )
 
 
@@ -205,6 +216,22 @@ async def test_an_old_command_is_not_obeyed_again(bus_harness: Harness) -> None:
     assert [each.command_id for each in await read(executor, inbox, 1)] == ["RESUME1"]
     (letter,) = await bus_harness.dead("ctl.command")
     assert b"an old one, repeated" in letter["reason"]
+    await inbox.close()
+
+
+async def test_a_change_of_limits_is_signed_and_new(bus_harness: Harness) -> None:
+    executor = await bus_harness.bus("executor")
+    inbox = await inbox_of(executor, COMMAND)
+    for number, (age_ns, is_signed) in enumerate([(0, False), (2 * COMMAND_AGE_NS_MAX, True)]):
+        forged = payload_of(limits_change(number, age_ns=age_ns))
+        signature = GOOD.sign(COMMAND, forged) if is_signed else b""
+        await bus_harness.add_raw(COMMAND.key(), forged, signature)
+    good = payload_of(limits_change(2))
+    await bus_harness.add_raw(COMMAND.key(), good, GOOD.sign(COMMAND, good))
+    assert [each.command_id for each in await read(executor, inbox, 1)] == ["limits2"]
+    unsigned, old = [each["reason"] for each in await bus_harness.dead("ctl.command")]
+    assert b"not signed" in unsigned
+    assert b"an old one, repeated" in old
     await inbox.close()
 
 
