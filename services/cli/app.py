@@ -29,6 +29,7 @@ from services.cli import (
     commands_man,
     commands_operate,
     commands_rebalance,
+    commands_reload,
     commands_research,
     commands_run,
     commands_strategy,
@@ -72,6 +73,7 @@ commands_funding.register(app)
 commands_ledger.register(app)
 commands_basis.register(app)
 commands_operate.register(app)
+commands_reload.register(app)
 commands_audit.register(app)
 commands_rebalance.register(app)
 commands_calibrate.register(app)
