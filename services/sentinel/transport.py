@@ -37,8 +37,9 @@ from shared.engine import Action, Result
 from shared.errors import ArbError, Cause, Rejected, Unavailable, VenueError
 from shared.messages.control import Severity
 from shared.streams import BY_NAME
+from shared.watch.kept_link import KeptLink
 from shared.watch.lags import read_lags
-from shared.watch.link import Target, open_link
+from shared.watch.link import Target
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ class SentinelTransport:
         shards: int,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
-        self._gateways, self._target, self._spawn = gateways, target, spawn
+        self._gateways, self._link, self._spawn = gateways, KeptLink(target), spawn
         self._keys = {
             spec.key(shard): spec.name
             for spec in map(BY_NAME.__getitem__, WATCHED)
@@ -189,8 +190,11 @@ class SentinelTransport:
             self._spawn(self._carry_out(action, deliver))
 
     async def close(self) -> None:
-        """Close the venues' connections; the tasks are ended by their owner."""
-        await self._gateways.close()
+        """Close the connections to venues and Redis; the tasks are ended by their owner."""
+        try:
+            await self._gateways.close()
+        finally:
+            await self._link.close()
 
     async def _carry_out(self, action: Action, deliver: Deliver) -> None:
         if isinstance(action, ReadLags):
@@ -200,7 +204,7 @@ class SentinelTransport:
 
     async def _read_lags(self, action: ReadLags) -> Result:
         try:
-            async with open_link(self._target) as link:
+            async with self._link.lent() as link:
                 return LagsRead(await read_lags(link, self._keys))
         except ArbError as error:
             return ReadFailed(action, str(error))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import psutil
@@ -26,7 +25,8 @@ from shared.metrics.requests import (
     StreamsRead,
 )
 from shared.streams import MD_DEPTH
-from shared.watch.link import Link, Target, open_link
+from shared.watch.kept_link import KeptLink
+from shared.watch.link import Link, Target
 from shared.watch.stream_state import StreamGauge
 
 Deliver = Callable[[Result], None]
@@ -54,10 +54,8 @@ class Reader:
         window_ms: int,
         spawn: Spawn,
     ) -> None:
-        self._target, self._window_ms, self._spawn = target, window_ms, spawn
+        self._link, self._window_ms, self._spawn = KeptLink(target), window_ms, spawn
         self._gauge = StreamGauge(shards)
-        self._stack = AsyncExitStack()
-        self._link: Link | None = None
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -75,8 +73,7 @@ class Reader:
 
     async def close(self) -> None:
         """Close the connection."""
-        self._link = None
-        await self._stack.aclose()
+        await self._link.close()
 
     async def _read_host(self, action: ReadHost, deliver: Deliver) -> None:
         """Read in a thread: a disk that hangs holds up nothing but this."""
@@ -88,23 +85,19 @@ class Reader:
     async def _carry_out(self, action: Action, deliver: Deliver) -> None:
         async with self._turn:
             try:
-                async with asyncio.timeout(ANSWER_S):
-                    deliver(await self._read(action))
-                return
+                async with asyncio.timeout(ANSWER_S), self._link.lent() as link:
+                    result: Result = await self._read(link, action)
             except TimeoutError:
-                reason = f"no answer within {ANSWER_S:g} s"
+                result = ReadFailed(action, f"no answer within {ANSWER_S:g} s")
             except ArbError as error:
-                reason = str(error)
-            await self.close()
-            deliver(ReadFailed(action, reason))
+                result = ReadFailed(action, str(error))
+            deliver(result)
 
-    async def _read(self, action: Action) -> Result:
-        if self._link is None:
-            self._link = await self._stack.enter_async_context(open_link(self._target))
+    async def _read(self, link: Link, action: Action) -> Result:
         if isinstance(action, ReadStreams):
-            return StreamsRead(*await self._gauge.read(self._link))
+            return StreamsRead(*await self._gauge.read(link))
         assert isinstance(action, ReadBooks), "there are no other actions"
-        items = await self._link.recent(MD_DEPTH, self._window_ms)
+        items = await link.recent(MD_DEPTH, self._window_ms)
         newest = {
             (view.venue, view.instrument): view
             for view in (item.message for item in items)
