@@ -11,7 +11,7 @@ from services.cli import settings
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson, RedisUrl
 from services.cli.commands_operate import ConfigPath, Reason
 from services.cli.output import console, emit_json, note
-from shared.watch.link import open_link
+from shared.watch.link import Target, open_link
 from shared.watch.reload import Reload, reload_limits
 
 HOW = {
@@ -48,9 +48,10 @@ def reload(
     needs a restart.
     """
     given = settings.check(config)
+    bus = settings.target(redis) if redis is not None else Target(given.bus, "bus.url")
 
     async def ask() -> Reload:
-        async with open_link(settings.target(redis)) as link:
+        async with open_link(bus) as link:
             return await reload_limits(link, given, reason, dry_run=dry_run)
 
     found = asyncio.run(ask())
