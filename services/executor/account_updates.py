@@ -2,10 +2,11 @@
 
 News of an order may come before the answer to its request, after it, twice, late, out of order or
 not at all. Each piece is applied like an answer, through the order's table, fills once by trade id:
-whichever channel tells a fill first makes it known. REST stays authoritative: an order
-that is pushed but not on record is looked up by REST first; and where something may be missing (the
-connection was lost, the numbering has a hole, a message could not be read) executions and working
-orders are read again, from shortly before the stream was last complete.
+whichever channel tells a fill first makes it known. REST stays authoritative: an order that is
+pushed but not on record is looked up by REST first, unless its fills are old (a new subscription
+may tell the last ones again); and where something may be missing (the connection was lost, the
+numbering has a hole, a message could not be read) executions and working orders are read again,
+from shortly before the stream was last complete.
 
 While the stream is complete, an order that was answered but is not settled is queried a little
 later than otherwise: the stream nearly always reports the rest, and some venues limit queries.
@@ -18,6 +19,7 @@ from collections.abc import Mapping
 from services.executor.actions import AccountFollowed, AccountMissed, AccountSeen, FollowAccount
 from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
+from services.executor.old_fills import old_until_ns
 from services.executor.reductions import LOOK_BACK_NS
 from services.executor.state import ExecutorState
 from services.executor.venue_account import VenueAccount
@@ -90,7 +92,9 @@ class AccountUpdates:
         is_ours = parse_client_order_id(report.client_order_id) is not None
         if report.fills and (is_ours or report.forced):
             account = self._accounts[reply.venue]
-            filled_ns = max((fill.ts_venue_ns for fill in report.fills), default=0)
+            filled_ns = max(fill.ts_venue_ns for fill in report.fills)
+            if 0 < filled_ns <= old_until_ns(self._state):
+                return []
             question = account.look_up(report.venue_order_id, report.terms.instrument, filled_ns)
             out.actions.extend([question] if question else [])
         return []

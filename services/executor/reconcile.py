@@ -35,6 +35,7 @@ from services.executor.dead_man import DeadManSwitches
 from services.executor.funding import FundingPayments
 from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
+from services.executor.old_fills import LOOK_BACK_NS, began_ns, held_ns, old_until_ns
 from services.executor.opening import lock
 from services.executor.order_record import OrderRecord
 from services.executor.plans import PlanRunner
@@ -56,8 +57,6 @@ BALANCES_EVERY_NS: Final = 5_000_000_000
 OPEN_ORDERS_EVERY_NS: Final = 30_000_000_000
 START_SWEEP_AFTER_NS: Final = NOT_FOUND_AFTER_SENT_NS + 1_000_000_000
 """When executions are read once more: nothing sent before the start can still take effect then."""
-LOOK_BACK_NS: Final = 30_000_000_000
-"""Beyond our last record at the start, and beyond a plan's end in a sweep: covers venue clocks."""
 
 
 class Reconciler:
@@ -264,7 +263,7 @@ class Reconciler:
         self, account: VenueAccount, fills: tuple[FillReport, ...], known: Mapping[str, OrderRecord]
     ) -> list[FillReport]:
         """Return the fills to look at: our orders', and new ones; of a survey not too many."""
-        old_ns = max(self._state.forgotten_ns, _held_ns(self._state) - 1)
+        old_ns = old_until_ns(self._state)
         kept = [f for f in fills if f.venue_order_id in known or not 0 < f.ts_venue_ns <= old_ns]
         if not self._state.is_surveying:
             return kept
@@ -300,7 +299,7 @@ class Reconciler:
         parsed = parse_client_order_id(report.client_order_id)
         if known is not None or parsed is None:
             return known
-        is_left = self._survey.covers(parsed[0]) or 0 < filled_ns < _began_ns(self._state)
+        is_left = self._survey.covers(parsed[0]) or 0 < filled_ns < began_ns(self._state)
         if is_left and self._state.plan_of_key(parsed[0]) is None:
             self._survey.add(parsed[0], report)
             return None
@@ -338,24 +337,9 @@ def _left_at_ns(state: ExecutorState, venue: str, now_ns: int) -> int:
     return state.read_ns.get(venue, state.began_ns or now_ns) - LOOK_BACK_NS
 
 
-def _began_ns(state: ExecutorState) -> int:
-    """Return from when on orders that are not on record are looked up; a survey looks at all."""
-    return 0 if state.stage is LedgerStage.NEW else state.began_ns
-
-
-def _held_ns(state: ExecutorState) -> int:
-    """Return from when on executions may be of a plan that matters here.
-
-    Plans that went on when data was lost have orders from before this ledger began, and so may have
-    plans that were lost with it: a venue tells some executions only after the survey.
-    """
-    held_ns = [plan.ts_started_ns for plan in state.plans.values()]
-    return min([_began_ns(state), *held_ns]) - LOOK_BACK_NS
-
-
 def _floor_ns(state: ExecutorState) -> int:
     """Return from when on executions are asked for at the earliest."""
-    return max(state.forgotten_ns, _held_ns(state))
+    return max(state.forgotten_ns, held_ns(state))
 
 
 def _orders_known_to(state: ExecutorState, venue: str) -> dict[str, OrderRecord]:

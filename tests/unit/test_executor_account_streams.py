@@ -112,6 +112,38 @@ def test_an_order_that_is_not_on_record_is_looked_up_if_it_is_ours() -> None:
     assert [each for each in step(world, forced).actions if isinstance(each, act.Query)]
 
 
+def forget(world: World) -> list[act.AccountSeen]:
+    """Run a plan until it is no longer kept whole; return the news of its fills."""
+    begin(world)
+    seen = [each for each in world.inbox if isinstance(each, act.AccountSeen)]
+    world.settle(70)
+    assert not world.engine.state.plans
+    return [each for each in seen if each.report.fills]
+
+
+def test_last_executions_told_at_a_new_subscription_are_no_surprise() -> None:
+    """As Kraken's snapshot tells them after a restart: their plan is over and forgotten."""
+    world = ready()
+    news = forget(world)
+    world.crash()
+    world.settle(5)
+    for each in news:
+        world.step(lambda now: world.engine.on_message(each, now))
+    world.settle(5)
+    assert news
+    assert "FORGOTTEN_PLAN" not in [alert.code for alert in world.published(Alert)]
+
+
+def test_a_fill_that_came_after_its_plan_was_forgotten_is_told() -> None:
+    world = ready()
+    forget(world)
+    order = next(iter(world.orders["alpha"].values()))
+    world._fill(order, D("0.02"))
+    world.settle(5)
+    (told,) = [each for each in world.published(Alert) if each.code == "FORGOTTEN_PLAN"]
+    assert "its plan ended and is forgotten" in told.text
+
+
 def test_news_of_another_market_or_with_impossible_numbers_are_not_taken() -> None:
     world = ready()
     order, _ = begin(world)
