@@ -88,9 +88,9 @@ class Link:
         return str(newest[0][0].decode()) if newest else "0-0"
 
     async def length(self, key: str) -> tuple[int, int]:
-        """Return a stream's entries and the bytes it occupies."""
+        """Return a stream's entries and the bytes it occupies, every node of it measured."""
         entries = await self._ask(self._redis.xlen(key))
-        size = await self._ask(self._redis.memory_usage(key, samples=20))
+        size = await self._ask(self._redis.memory_usage(key, samples=0))
         return int(entries), int(size or 0)
 
     async def read(
@@ -226,7 +226,7 @@ class Link:
         pipeline = self._redis.pipeline(transaction=False)
         for key in keys:
             pipeline.xinfo_stream(key)
-            pipeline.memory_usage(key, samples=20)
+            pipeline.memory_usage(key, samples=0)
         replies = await self._ask(pipeline.execute(raise_on_error=False))
         told = dict(zip(keys, map(_told, replies[::2], replies[1::2]), strict=True))
         for info in told.values():
