@@ -40,13 +40,21 @@ PAUSE_S = 0.05
 
 
 class Follower:
-    """Reads unsharded streams from their first entry and hands every message to ``sink``."""
+    """Reads streams from their first entry and hands every message to ``sink``."""
 
     def __init__(
-        self, url: str, sink: Callable[[StreamItem], None], specs: Sequence[StreamSpec] = DECISIONS
+        self,
+        url: str,
+        sink: Callable[[StreamItem], None],
+        specs: Sequence[StreamSpec] = DECISIONS,
+        shards: int = 1,
     ) -> None:
         self._url, self._sink = url, sink
-        self._after = {spec.key(): (spec, "0-0") for spec in specs}
+        self._after = {
+            spec.key(shard): (spec, "0-0")
+            for spec in specs
+            for shard in range(shards if spec.sharded else 1)
+        }
         self.losses = 0
 
     async def run(self) -> None:

@@ -11,6 +11,8 @@ from shared.services import SERVICES, USUAL_SERVICES
 from tests.chaos.faults import OF_VENUES
 
 BUS, VENUES = "valkey", "venuesim"
+FEEDS = (VENUES, "ingestor", "orderbook")
+"""What books come from: where it stands still, they are not LIVE."""
 EVERY_S_MIN, EVERY_S_MAX, FAULTS_WANTED = 60.0, 3_600.0, 20
 AWAY_S = 15.0
 """How long a service is kept from running; the bus for less."""

@@ -10,22 +10,26 @@ from typing import NamedTuple
 from shared.messages.base import BookState, Message, TradingState
 from shared.messages.control import Alert
 from shared.messages.execution import OrderEvent, OrderStatus, TradingStateChanged
-from shared.messages.market import VenueStatus
+from shared.messages.market import DepthView, VenueStatus
 from shared.watch.collector import Collector
 from shared.watch.remembered import Remembered
 from tests.soak.record import SIGNS_MAX
-from tests.soak.schedule import BUS, VENUES
+from tests.soak.schedule import BUS, FEEDS, VENUES
 
 NOTIFIER = "notifier"
 ODD_ORDERS = {OrderStatus.REJECTED, OrderStatus.UNKNOWN, OrderStatus.NOT_SENT}
-ALSO = {BUS: ("redis", "bus"), VENUES: ()}
-"""Words by which a target is spoken of, beside its name."""
+ALSO = {BUS: ("redis", "bus", "arbrestarted"), VENUES: ("account_stream",)}
+"""Words by which a target is spoken of, beside its name; without the bus risk and executor end."""
+BOOKS = {"book", "view"}
 TOLD = re.compile(r"\[[^\]]*\] (over: |still: |again: )?(\w+) (\S+) ?(.*)")
 WORDS = {None: "began", "over: ": "over", "still: ": "still", "again: ": "again"}
 
 
 class Sign(NamedTuple):
-    """``source`` is who says it: supervisor, state, book, order, alert or notifier."""
+    """``source`` is who says it: supervisor, state, book, view, order, alert or notifier.
+
+    A book is what the ingestor says of a feed, a view what the order book shows of it.
+    """
 
     ts_ns: int
     source: str
@@ -53,15 +57,15 @@ def told_of(text: str) -> Told | None:
 def first(signs: Iterable[Sign], since_ns: int, until_ns: int, target: str) -> Sign | None:
     """Return the first sign of what was done to ``target``.
 
-    It names the target (the bus also by other names; all venues together by any of them), or is a
-    trading state that is not ACTIVE.
+    It names the target (the bus also by other names), or is a trading state that is not ACTIVE, or
+    a book that is not LIVE where the target is what books come from.
     """
     words = (target, *ALSO.get(target, ()))
     for sign in sorted(signs):
         if since_ns <= sign.ts_ns <= until_ns and (
             sign.source == "state"
             or any(word in sign.text.lower() for word in words)
-            or (target == VENUES and sign.source == "book")
+            or (target in FEEDS and sign.source in BOOKS)
         ):
             return sign
     return None
@@ -79,7 +83,7 @@ class Heard(Collector):
         self.signs: deque[Sign] = deque(maxlen=SIGNS_MAX)
         self.fills, self.orders = Remembered(bound), Remembered(bound)
         self.plans, self.plans_done = Remembered(bound), Remembered(bound)
-        self._states: dict[tuple[str, str], BookState] = {}
+        self._states: dict[tuple[str, str, str], BookState] = {}
 
     def note(self, ts_ns: int, source: str, text: str) -> None:
         """Keep one sign."""
@@ -96,13 +100,15 @@ class Heard(Collector):
             case OrderEvent() if message.status in ODD_ORDERS:
                 self.note(message.ts_ns, "order", f"{message.venue} {message.status}")
             case VenueStatus():
-                self._on_book(message)
+                self._on_book("book", message)
+            case DepthView():
+                self._on_book("view", message)
 
-    def _on_book(self, message: VenueStatus) -> None:
-        place = message.venue, message.instrument
+    def _on_book(self, source: str, message: VenueStatus | DepthView) -> None:
+        place = source, message.venue, message.instrument
         if self._states.get(place, message.state) != message.state != BookState.LIVE:
             said = f"{message.venue} {message.instrument} {message.state}: {message.reason}"
-            self.note(message.ts_ns, "book", said)
+            self.note(message.ts_ns, source, said)
         self._states[place] = message.state
 
 

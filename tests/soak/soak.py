@@ -13,6 +13,7 @@ from typing import Any
 
 from services.cli.demo_ledger import RECORDER, check_ledger
 from services.cli.demo_strategies import RISK
+from services.cli.follower import Follower
 from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
 from services.cli.screen import Screen
 from services.cli.settings import config_for_venues, has_derivatives
@@ -23,7 +24,7 @@ from shared.config_dashboard import DashboardConfig
 from shared.config_notifier import NotifierConfig, NotifyChannel
 from shared.config_sections import Config, ExecutorConfig, RecorderConfig
 from shared.services import USUAL_SERVICES
-from shared.streams import ALL
+from shared.streams import ALL, MD_DEPTH
 from shared.watch.latency import latency_record
 from shared.watch.report import Ending
 from shared.watch.venue_comparison import read_accounts
@@ -160,8 +161,15 @@ class Soak:
             wanted.seconds, wanted.fault_every_s, wanted.seed, venues, (RECORDER, NOTIFIER)
         )
         run.phase("trading")
+        views = Follower(
+            run.stack.url,
+            lambda item: self._heard.on_message(item.message),
+            (MD_DEPTH,),
+            sampler.shards,
+        )
         tasks = [
             asyncio.create_task(self._sample_forever(sampler), name="sample"),
+            asyncio.create_task(views.run(), name="views"),
             asyncio.create_task(self._hurt(run, harm, planned), name="hurt"),
         ]
         try:

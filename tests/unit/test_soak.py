@@ -14,6 +14,7 @@ from shared.messages.control import Alert, Severity
 from shared.messages.execution import TradingStateChanged
 from shared.messages.market import VenueStatus
 from shared.services import USUAL_SERVICES
+from tests.decision_builders import make_view
 from tests.soak.__main__ import main
 from tests.soak.checks import bounds, checks, well
 from tests.soak.record import (
@@ -135,6 +136,20 @@ def test_the_first_sign_names_what_was_hurt() -> None:
     assert first([*signs, halted], 13, 99, "scanner") == halted
 
 
+def test_what_follows_from_a_fault_is_its_sign() -> None:
+    """A frozen order book names no process; a bus that restarts ends risk and executor."""
+    signs = [
+        Sign(10, "view", "north BTC/USDT STALE: catching up: the messages read are old"),
+        Sign(20, "notifier", "began WARNING ACCOUNT_STREAM_DOWN north"),
+        Sign(30, "notifier", "began WARNING ArbRestarted risk"),
+    ]
+    for target in ("orderbook", "ingestor"):
+        assert first(signs, 1, 99, target) == signs[0]
+    assert first(signs, 11, 99, "venuesim") == signs[1]
+    assert first(signs, 11, 99, BUS) == signs[2]
+    assert first(signs, 1, 99, "scanner") is None
+
+
 def test_messages_are_signs() -> None:
     heard = Heard(10)
     heard.on_message(
@@ -148,10 +163,13 @@ def test_messages_are_signs() -> None:
         heard.on_message(
             VenueStatus(ts_ns=ts_ns, venue="north", instrument="BTC/USDT", state=state, epoch=1)
         )
+    for ts_ns, shown in ((6, BookState.LIVE), (7, BookState.STALE), (8, BookState.STALE)):
+        heard.on_message(make_view("north", state=shown, ts_ns=ts_ns))
     assert [(sign.ts_ns, sign.source) for sign in heard.signs] == [
         (1, "state"),
         (2, "alert"),
         (4, "book"),
+        (7, "view"),
     ]
 
 
