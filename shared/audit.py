@@ -20,6 +20,8 @@ from shared.wording import counted
 NO_HASH = "0" * 64
 """What comes before the first entry."""
 TEXT_MAX = 300
+REMOVED, UNTIL_NS = "remove", "until_ns"
+"""The action of removing an old broken file; among its arguments the time of its newest entry."""
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,15 +157,24 @@ def compare(
         told: What streams and ledger hold, each entry once.
         trail: The file's name on record. Names under which any of its entries is on record count as
             well: a container's host name changes.
-        aside: Hashes of entries in files that were put aside.
+        aside: Hashes of entries in files that were put aside. What was in those that a dashboard
+            has removed since is not missed, where that is on record as well.
     """
     own, first = {each.hash for each in entries}, entries[0].seq if entries else 0
     last = entries[-1].seq if entries else 0
     genuine = [each for each in told if each.trail and hash_of(entry_of(each)) == each.hash]
     names = {trail, *(each.trail for each in genuine if each.hash in own)}
     of_it = [each for each in genuine if each.trail in names]
+    removed_ns = max((_until_ns(m) for m in of_it if m.hash in own or m.hash in aside), default=0)
     missing = sorted(
-        (m for m in of_it if m.seq >= first and m.hash not in own and m.hash not in aside),
+        (
+            each
+            for each in of_it
+            if each.seq >= first
+            and each.ts_ns > removed_ns
+            and each.hash not in own
+            and each.hash not in aside
+        ),
         key=lambda each: (each.seq, each.ts_ns),
     )
     if not missing:
@@ -175,3 +186,8 @@ def compare(
     if begin.seq <= last:
         return f"it was rewritten: {lost}", len(of_it)
     return f"its end was cut off: {lost}", len(of_it)
+
+
+def _until_ns(told: Audited) -> int:
+    until = told.arguments.get(UNTIL_NS, "") if told.action == REMOVED else ""
+    return int(until) if until.isdecimal() else 0

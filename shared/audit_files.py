@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import glob
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,10 @@ FILE_BYTES_MAX: Final = 4_000_000
 """Some 10,000 entries."""
 FILES_MAX: Final = 8
 """Of one trail, with the one that is written to."""
+ASIDE_MAX: Final = 16
+"""Files of a folder kept that were put aside as broken: two whole trails."""
+READ_AGAIN_MAX: Final = 4
+"""Readings of a trail that changes meanwhile; files are renamed once in 10,000 entries."""
 FILE_NAME: Final = "audit.jsonl"
 
 
@@ -75,17 +80,47 @@ class WholeTrail:
     flaw: str
 
 
-def read_whole(path: Path) -> WholeTrail:
+def read_whole(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> WholeTrail:
     """Read a trail and verify its chain, from the oldest file that is kept.
+
+    A dashboard may write meanwhile, and rename and remove files: what then seems wrong is read
+    again.
+
+    Args:
+        path: The file that is written to.
+        read: Reads a file.
 
     Raises:
         OSError: A file cannot be read.
     """
+    for _ in range(READ_AGAIN_MAX):
+        before = _sizes(path)
+        try:
+            found = _read_whole(path, read)
+        except FileNotFoundError:
+            if _sizes(path) == before:
+                raise
+            continue
+        if not found.flaw or _sizes(path) == before:
+            return found
+    return _read_whole(path, read)
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    """Return the sizes of a trail's files by their names; of one just renamed there is none."""
+    found: dict[str, int] = {}
+    for each in (*older_files(path), path):
+        with suppress(FileNotFoundError):
+            found[each.name] = each.stat().st_size
+    return found
+
+
+def _read_whole(path: Path, read: Callable[[Path], bytes]) -> WholeTrail:
     older = older_files(path)
     files = [*older, path] if path.exists() or not older else older
     entries: list[AuditEntry] = []
     for place, file in enumerate(files):
-        lines = file.read_bytes().splitlines(keepends=True)
+        lines = read(file).splitlines(keepends=True)
         # Only where as many are kept as can be may older ones be gone.
         is_cut = not place and len(files) >= FILES_MAX
         more, flaw = verify(lines, entries[-1] if entries else None, is_cut=is_cut)
@@ -98,15 +133,28 @@ def read_whole(path: Path) -> WholeTrail:
     return WholeTrail(entries, len(files), "")
 
 
+def files_aside(folder: Path) -> list[Path]:
+    """Return the files of a folder that were put aside as broken, the oldest first."""
+    return sorted(folder.glob("broken-*.jsonl"), key=lambda each: (len(each.stem), each.name))
+
+
+def genuine_of(file: Path) -> list[AuditEntry]:
+    """Return the entries of a file that are as they were written, whatever else is in it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    found = []
+    for line in file.read_bytes().splitlines():
+        try:
+            entry = msgspec.json.decode(line, type=AuditEntry)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            continue
+        if entry.hash == hash_of(entry):
+            found.append(entry)
+    return found
+
+
 def hashes_aside(path: Path) -> set[str]:
     """Return the hashes of the genuine entries in files that were put aside as broken."""
-    found = set()
-    for file in path.parent.glob("broken-*.jsonl"):
-        for line in file.read_bytes().splitlines():
-            try:
-                entry = msgspec.json.decode(line, type=AuditEntry)
-            except (msgspec.DecodeError, UnicodeError, RecursionError):
-                continue
-            if entry.hash == hash_of(entry):
-                found.add(entry.hash)
-    return found
+    return {entry.hash for file in files_aside(path.parent) for entry in genuine_of(file)}

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from services.dashboard.access import Role
-from shared.audit import AuditEntry, Chain, line_of, verify
+from shared.audit import REMOVED, UNTIL_NS, AuditEntry, Chain, line_of, verify
 from shared.audit_files import (
+    ASIDE_MAX,
     FILE_BYTES_MAX,
     FILE_NAME,
     FILES_MAX,
+    files_aside,
+    genuine_of,
     last_entry,
     older_files,
     older_name,
@@ -133,6 +136,7 @@ class AuditFile:
                 each.rename(each.with_name(f"broken-{now_ns}{suffix}"))
             self.entries, self._chain = [], Chain()
             self.add(now_ns, "dashboard", "", "start", f"the trail before is broken: {flaw}")
+        self._remove_aside(now_ns)
 
     def close(self) -> None:
         """Let another dashboard write to the file."""
@@ -184,6 +188,20 @@ class AuditFile:
             os.close(descriptor)
         if not size:
             self._first_seq = seq
+
+    def _remove_aside(self, now_ns: int) -> None:
+        """Remove the oldest broken files that are too many, each on record before it goes."""
+        for file in files_aside(self.path.parent)[:-ASIDE_MAX]:
+            try:
+                newest_ns = max((each.ts_ns for each in genuine_of(file)), default=0)
+                until = {UNTIL_NS: str(min(newest_ns, now_ns))}
+                outcome = f"removed {file.name}: {ASIDE_MAX} broken files are kept"
+                self.add(now_ns, "dashboard", "", REMOVED, outcome, arguments=until)
+                if self.problem:
+                    return
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("audit_not_removed", extra={"file": file.name, "reason": str(error)})
 
     def _put_by(self) -> None:
         """Rename the file, and remove the oldest ones that are too many."""

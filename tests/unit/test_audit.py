@@ -12,7 +12,14 @@ from services.dashboard import files
 from services.dashboard.files import AuditFile
 from shared import audit_files
 from shared.audit import AuditEntry, Chain, audited, compare, line_of, of_no_file, verify
-from shared.audit_files import hashes_aside, older_files, read_whole, trail_name
+from shared.audit_files import (
+    ASIDE_MAX,
+    files_aside,
+    hashes_aside,
+    older_files,
+    read_whole,
+    trail_name,
+)
 from shared.codec import decode, encode
 from shared.streams import SYS_AUDIT
 
@@ -83,6 +90,24 @@ def test_what_is_missing_of_the_files_is_told(tmp_path: Path) -> None:
     assert "line 1 does not follow" in read_whole(path).flaw, "fewer than may be kept"
 
 
+def test_a_file_that_is_renamed_while_a_trail_is_read_is_no_gap(tmp_path: Path) -> None:
+    path = write(tmp_path, 60).path
+    audit, since = AuditFile(tmp_path, 61), {"count": 61}
+
+    def read(file: Path) -> bytes:
+        """Read one, after the dashboard went on for a file and more, twice."""
+        if file == path and since["count"] < 75:
+            for _ in range(7):
+                audit.add(since["count"], "operator-1", "::1", "halt", "confirmed")
+                since["count"] += 1
+        return file.read_bytes()
+
+    whole = read_whole(path, read)
+    audit.close()
+    assert since["count"] == 75, "it was read again"
+    assert (whole.flaw, whole.entries[-1].seq) == ("", 74)
+
+
 def test_a_broken_trail_is_put_aside_with_its_older_files(tmp_path: Path) -> None:
     path = write(tmp_path, 14).path
     count = len(older_files(path))
@@ -96,6 +121,26 @@ def test_a_broken_trail_is_put_aside_with_its_older_files(tmp_path: Path) -> Non
     on_record = [audited(entry, "here") for entry in held[:4]]
     assert compare(whole.entries, on_record, "here", hashes_aside(path)) == ("", 4)
     assert compare(whole.entries, on_record, "here")[0]
+
+
+def test_broken_files_are_bounded_and_what_they_held_is_not_missed(tmp_path: Path) -> None:
+    told = [audited(entry, "here") for entry in read_whole(write(tmp_path, 3).path).entries]
+    for number in range(ASIDE_MAX + 2):
+        path = tmp_path / "audit.jsonl"
+        path.write_bytes(path.read_bytes() + b"{}\n")
+        audit = AuditFile(tmp_path, 90 + number)  # names of two lengths
+        audit.close()
+    names = [each.name for each in files_aside(tmp_path)]
+    assert names == [f"broken-{number}.jsonl" for number in range(92, 92 + ASIDE_MAX)]
+    whole = read_whole(audit.path)
+    assert whole.flaw == ""
+    removals = [audited(each, "here") for each in whole.entries if each.action == "remove"]
+    assert removals, "the newest is in the trail"
+    aside = hashes_aside(audit.path)
+    assert compare(whole.entries, [*told, *removals], "here", aside)[0] == ""
+    assert "missing here" in compare(whole.entries, told, "here", aside)[0], "not on record"
+    later = audited(chain(5, since_ns=200)[-1], "here")
+    assert "missing here" in compare(whole.entries, [*told, *removals, later], "here", aside)[0]
 
 
 def test_older_files_without_an_end_are_put_aside_and_never_written_over(tmp_path: Path) -> None:
