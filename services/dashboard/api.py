@@ -26,6 +26,8 @@ ANSWER_WITHIN_S: Final = 7.0
 """Longer than risk has to confirm, and shorter than the page waits."""
 AT_ONCE_MAX: Final = 8
 """Commands that wait for their confirmation; a HALT is given however many there are."""
+HALT_FIRST_S: Final = 1.0
+"""A HALT is sent before it is written down, as a disk may hang; so long at most."""
 GIVEN_MAX: Final = 64
 """So many of the last commands are remembered by their ids."""
 
@@ -46,6 +48,19 @@ class CommandBody(msgspec.Struct, forbid_unknown_fields=True):
 
 Given = tuple[int, dict[str, Any]]
 """What became of a command: the status and body of the answer."""
+
+
+class _Once:
+    """Writes once that a command was asked for."""
+
+    def __init__(self, trail: Trail, who: str, address: str, action: str) -> None:
+        self._trail, self._what, self._is_written = trail, (who, address, action), False
+
+    def write(self) -> None:
+        """Write it, unless that is done."""
+        if not self._is_written:
+            self._is_written = True
+            self._trail.did(*self._what, "asked for")
 
 
 class Api:
@@ -149,16 +164,21 @@ class Api:
         flaw = self._flaw_of(session, kind, body, address)
         if flaw is not None:
             return flaw
-        self.trail.did(session.name, address, body.action, "asked for")
-        if self.trail.problem and kind is not CommandKind.HALT:
-            return error_of(503, f"not given: the audit trail {self.trail.problem}")
-        giving = asyncio.create_task(self._give(kind, session, address))
+        asked = _Once(self.trail, session.name, address, body.action)
+        if kind is not CommandKind.HALT:
+            asked.write()
+            if self.trail.problem:
+                return error_of(503, f"not given: the audit trail {self.trail.problem}")
+        giving = asyncio.create_task(self._give(kind, session, address, asked))
         self._giving.add(giving)
         giving.add_done_callback(self._giving.discard)
         if body.id:
             self._given[session.id, body.id] = kind, giving
             if len(self._given) > GIVEN_MAX:
                 del self._given[next(iter(self._given))]
+        if kind is CommandKind.HALT:
+            await asyncio.wait({giving}, timeout=HALT_FIRST_S)
+            asked.write()
         answer = await self._answer(giving)
         if not giving.done():
             self.trail.did(session.name, address, body.action, "no answer of Redis yet")
@@ -179,16 +199,18 @@ class Api:
         status, told = giving.result() if done else (202, not_answered())
         return json_of(told, status=status)
 
-    async def _give(self, kind: CommandKind, session: Session, address: str) -> Given:
+    async def _give(self, kind: CommandKind, session: Session, address: str, asked: _Once) -> Given:
         """Give a command, write what became of it and return that."""
         assert self._target is not None
         action = kind.lower()
         try:
             result = await give(self._target, kind, session, address)
         except (BusUnavailable, ConfigError) as error:
+            asked.write()
             self.trail.did(session.name, address, action, f"not sent: {error}")
             return 503, {"error": str(error)}
         told = outcome_of(result, kind)
+        asked.write()
         self.trail.did(
             session.name,
             address,

@@ -27,10 +27,11 @@ from shared.clock import SystemClock
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.base import BookState
+from shared.messages.control import CommandKind
 from shared.messages.market import DepthView
 from shared.sql_ledger.database import open_to_write
 from shared.sql_ledger.rows import rows_of
-from shared.streams import SYS_AUDIT
+from shared.streams import CTL_COMMAND, SYS_AUDIT
 from shared.watch.link import open_link
 from tests.integration.processes import ServiceProcess
 from tests.support import ROOT, eventually
@@ -524,6 +525,33 @@ async def test_risk_confirms_a_halt_and_the_trail_shows_it(
     assert (done.action, done.who, done.address) == ("halt", "operator-1", "127.0.0.1")
     edited = path.read_bytes().replace(b"127.0.0.1", b"127.0.0.2", 1)
     assert verify(edited.splitlines(keepends=True))[1] == "line 1 was changed"
+
+
+async def test_a_disk_that_hangs_delays_no_halt(
+    tmp_path: Path, server: EmbeddedServer, folder: Path
+) -> None:
+    async with dashboard(tmp_path, server, operator=True) as (_, browser):
+        assert await browser.sign_in(folder, "operator") == 204
+        path = folder / "audit.jsonl"
+        path.unlink()
+        os.mkfifo(path)  # nobody reads it: to open it for writing does not return
+        asking = asyncio.create_task(
+            browser.ask("POST", "/api/v1/command", json={"action": "halt"})
+        )
+        async with open_link(server.url) as link:
+
+            async def commands() -> list[Any]:
+                return [item.message async for item in link.whole(CTL_COMMAND)]
+
+            (halt,) = await eventually(commands, timeout_s=10)
+        assert halt.kind is CommandKind.HALT
+        assert "operator" in halt.operator
+        with path.open("rb", buffering=0):  # the disk answers
+            path.unlink()
+            status, told = await asking
+        assert (status, told["outcome"]) == (202, "not confirmed")
+        entries, flaw = verify(path.read_bytes().splitlines(keepends=True), None, is_cut=True)
+        assert entries, flaw
 
 
 async def test_a_redis_that_hangs_is_said_before_the_page_gives_up(
