@@ -88,7 +88,7 @@ class ExecutorEngine:
         self._plans.take_up(now_ns)
         self._orders.query_all_unsettled(now_ns)
         self._stand_down.keep_only(self._venues)
-        self._reconciler.begin(now_ns, out)
+        self.reconciler.begin(now_ns, out)
         self._due(now_ns, out)
         return self._close(out, now_ns)
 
@@ -117,7 +117,7 @@ class ExecutorEngine:
         """Why no plan is accepted; empty when they are. Halts are not obstacles."""
         if self._draining:
             return "draining"
-        return self._state.locked or ("" if self.is_recovered else self._reconciler.obstacle)
+        return self._state.locked or ("" if self.is_recovered else self.reconciler.obstacle)
 
     def on_message(
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
@@ -140,7 +140,7 @@ class ExecutorEngine:
         elif isinstance(message, InstrumentInfo):
             self.markets.learn_rules(message.rules)
         elif isinstance(message, Funding | FundingSettled):
-            self._reconciler.funding.on_market(message, now_ns, out)
+            self.reconciler.funding.on_market(message, now_ns, out)
         elif isinstance(message, TradingStateChanged):
             self._trading = message.state
             self._look_at_resting(self._plans.resting.plans, now_ns, out)
@@ -171,16 +171,16 @@ class ExecutorEngine:
     def _on_result(self, report: Result, now_ns: int) -> Step:
         if isinstance(report, Stopping):  # what is open goes on, but nothing rests
             self._draining = True
-            out = self._reconciler.switches.end(now_ns)
+            out = self.reconciler.switches.end(now_ns)
             self._look_at_resting(self._plans.resting.plans, now_ns, out)
             return self._close(out, now_ns)
         assert isinstance(report, Report), "no other service's results come here"
         out = Step()
         self._writer.touched = True
-        touched = take_report(report, self._orders, self._reconciler, now_ns, out)
+        touched = take_report(report, self._orders, self.reconciler, now_ns, out)
         _judge_venues(self._stand_down, self._orders, now_ns, out)
         self._stand_down.overdue(self._orders.take_overdue(), now_ns, out)
-        closed = self._reconciler.reductions.take_closed_twice()
+        closed = self.reconciler.reductions.take_closed_twice()
         touched += self._own.open_for_news(self._orders.take_late(), closed, now_ns)
         for plan_id in dict.fromkeys(touched):
             self._advance(plan_id, now_ns, out)
@@ -204,7 +204,7 @@ class ExecutorEngine:
         """Return when ``on_timer`` must be called next; after it has been, that is later."""
         due_ns = self._next_beat_ns
         flatten_ns = self._operator.next_deadline_ns() if self.is_recovered else None  # none before
-        fetch_ns = self._reconciler.next_deadline_ns()
+        fetch_ns = self.reconciler.next_deadline_ns()
         for at_ns in (self._orders.next_deadline_ns(), fetch_ns, flatten_ns):
             due_ns = min(due_ns, at_ns or due_ns)
         waits = [plan.wait_until_ns for plan in self._state.open_plans() if plan.wait_until_ns]
@@ -212,7 +212,7 @@ class ExecutorEngine:
 
     def open_work(self) -> list[str]:
         """Return what a clean stop waits for, in words."""
-        return self._state.unfinished() + self._reconciler.switches.ending()
+        return self._state.unfinished() + self.reconciler.switches.ending()
 
     def counters(self) -> Mapping[str, int]:
         """Return what was counted since the start."""
@@ -249,54 +249,54 @@ class ExecutorEngine:
         self._own = ClosingPlans(state, self.markets, self._config.risk.quote_assets)
         self._stand_down = StandDown(state, self._counts, settings)
         parts = (state, self._orders, self._plans, self._stand_down)
-        self._reconciler = Reconciler(
+        self.reconciler = Reconciler(
             *parts, venues=self._venues, counts=self._counts, settings=settings
         )
         self._entry = PlanEntry(state, self._intake, self._plans, self._stand_down, self._counts)
-        self._operator = OperatorCommands(state, self._own, self._reconciler, self._stand_down)
+        self._operator = OperatorCommands(state, self._own, self.reconciler, self._stand_down)
 
     def _advance(self, plan_id: str, now_ns: int, out: Step) -> None:
         """Let a plan take its next step; not before the venues have shown what the account did."""
         plan = self._state.plans[plan_id]
-        if self._informed and not self._reconciler.rereading.holds_up(plan, now_ns):
+        if self._informed and not self.reconciler.rereading.holds_up(plan, now_ns):
             self._plans.advance(plan, now_ns, out)
 
     def _settle_recovery(self, now_ns: int, out: Step) -> None:
         """Open plans go on once all executions are taken over; new ones once all is settled."""
-        self._reconciler.settle(now_ns, out)
-        if not self._informed and self._reconciler.has_fills_of_all:
+        self.reconciler.settle(now_ns, out)
+        if not self._informed and self.reconciler.has_fills_of_all:
             self._informed = True
             for plan in self._state.open_plans():
                 self._advance(plan.plan_id, now_ns, out)
-        if not self.is_recovered and not self._reconciler.obstacle:
+        if not self.is_recovered and not self.reconciler.obstacle:
             self.is_recovered = True
             self._next_beat_ns = now_ns
         if self.is_recovered and self._state.is_surveying:
-            self._reconciler.settle_survey(now_ns, out)
+            self.reconciler.settle_survey(now_ns, out)
 
     def _due(self, now_ns: int, out: Step) -> None:
         self._orders.ask_due(now_ns, out)
-        self._reconciler.ask_due(now_ns, out)
+        self.reconciler.ask_due(now_ns, out)
         plan = self._operator.flatten_due(now_ns, out) if self.is_recovered else None
         if plan is not None:
             self._advance(plan.plan_id, now_ns, out)
         if self._next_beat_ns <= now_ns:
             self._next_beat_ns = now_ns + BEAT_NS
             if self.is_recovered:  # any may be asked for before
-                early = self._state.forget_old_plans(now_ns, by_age=self._reconciler.has_read_all)
+                early = self._state.forget_old_plans(now_ns, by_age=self.reconciler.has_read_all)
                 self._counts["plans_dropped_early"] += early
             out.messages.append(self._ready(now_ns))
 
     def _ready(self, now_ns: int) -> ExecutorReady:
-        switches = self._reconciler.switches.states
+        switches = self.reconciler.switches.states
         return executor_ready(self._state, self.obstacle, self._config.executor, switches, now_ns)
 
     def _close(self, out: Step, now_ns: int) -> Step:
         """Finish a step: follow up the plans that ended in it."""
         for plan in self._plans.take_ended():
             self._stand_down.plan_ended(plan, now_ns, out)
-            self._reconciler.after_plan(plan, now_ns)
-            self._reconciler.ask_due(now_ns, out)
+            self.reconciler.after_plan(plan, now_ns)
+            self.reconciler.ask_due(now_ns, out)
         if self._stand_down.take_change():  # risk must not wait for the next beat
             out.messages.append(self._ready(now_ns))
         if out.messages or out.actions:

@@ -304,6 +304,7 @@ class World:
             and isinstance(risk, RiskEngine)
             and executor.obstacle == executor.state.locked
             and executor.is_recovered
+            and executor.reconciler.has_read_all
             and not executor.state.open_plans()
             and not executor.state.flatten
             and not executor.gauges().get("unknown_orders", 0.0)
@@ -322,8 +323,7 @@ class World:
         return (
             f"executor: {executor.obstacle or 'ready'}, open plans "
             f"{executor.state.unfinished()}, FLATTEN {executor.state.flatten or 'is over'}, "
-            f"{executor.gauges()}; risk holds "
-            f"{sorted(risk.ledger.reservations)}"
+            f"{executor.gauges()}; risk holds {sorted(risk.ledger.reservations)}"
         )
 
     def _look(self) -> None:

@@ -232,7 +232,7 @@ def test_an_empty_answer_after_an_outage_is_not_believed_for_one_before() -> Non
     """As a venue may give them when it goes and when it comes back."""
     world = settled()
     reply = BalancesAnswered("alpha", {}, {})
-    check = world.engine._reconciler._balances
+    check = world.engine.reconciler._balances
     assert check.is_unknown(reply, world.now_ns)
     later_ns = world.now_ns + 3_600 * SECOND
     assert check.is_unknown(reply, later_ns)
@@ -283,8 +283,8 @@ def test_a_read_that_began_before_the_difference_explains_nothing() -> None:
     """One of many pages: its answer is late, and lacks a fill that the venue told meanwhile."""
     world = make_world()
     world.settle(15)
-    account = world.engine._reconciler._accounts["beta"]
-    check = world.engine._reconciler._balances
+    account = world.engine.reconciler._accounts["beta"]
+    check = world.engine.reconciler._balances
     out = Step()
     told = world.balances("beta")
     told["USDT"] = Balance(free=told["USDT"].free - 500, used=D(0))

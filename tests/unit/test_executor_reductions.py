@@ -157,7 +157,7 @@ def test_a_position_of_others_that_does_not_change_is_not_looked_for_again() -> 
     world = holding()
     world.positions["gamma"] = {PERP: D("-0.5")}
     world.settle(20)
-    account = world.engine._reconciler._accounts["gamma"]
+    account = world.engine.reconciler._accounts["gamma"]
     until_ns = account.sweep_until_ns
     world.settle(60)
     assert account.sweep_until_ns == until_ns < world.now_ns - 30 * SECOND

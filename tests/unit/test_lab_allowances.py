@@ -58,6 +58,12 @@ def test_a_round_shows_the_other_side_by_no_more_than_a_venue_closed(
     assert (not world.checkers.violations) is is_told
 
 
+def test_a_world_goes_on_until_each_venue_has_told_its_executions() -> None:
+    """One failed to three times, and was asked again only after the HALT."""
+    outcome = run_seed(154964)
+    assert not outcome.violations, outcome.story
+
+
 def test_a_clock_ahead_is_hidden_by_what_was_read_as_late() -> None:
     """The ingestor stood still for about as long as the venue's clock is ahead."""
     outcome = run_seed(113177)
