@@ -5,11 +5,13 @@ Every decision is in ``engine.py`` and what it uses; this module only wires it t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from services.risk.engine import ENGINE, RiskEngine, on_ledger
 from services.risk.warming import DecisionWarming
 from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus
-from shared.clock import Clock
+from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
 from shared.lease import Lease
 from shared.messages.execution import ApprovedPlan
@@ -39,10 +41,21 @@ def build(config: Config, engine: RiskEngine, bus: Bus, clock: Clock, observer: 
     return Shell(NAME, whole, bus, clock, observer, hosting)
 
 
-def build_new(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
-    """Put risk together around a new engine."""
-    return build(config, RiskEngine(config, read_ns=clock.now_ns()), bus, clock, observer)
+def builder(read_ns: int) -> Callable[[Config, Bus, Clock, Observer], Shell]:
+    """Return what puts risk together around a new engine, as often as its process opens it.
+
+    Args:
+        read_ns: When the process read its configuration (UNIX ns). It does so once: one that lost
+            its lease opens risk anew with what it read at its start.
+    """
+
+    def build_new(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
+        return build(config, RiskEngine(config, read_ns=read_ns), bus, clock, observer)
+
+    return build_new
 
 
 if __name__ == "__main__":
+    # Before the file is read: a change of limits between the two then counts.
+    build_new = builder(SystemClock.now_ns())
     run_service(NAME, on_bus(NAME, build_new), drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)
