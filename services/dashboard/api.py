@@ -176,10 +176,12 @@ class Api:
             self._given[session.id, body.id] = kind, giving
             if len(self._given) > GIVEN_MAX:
                 del self._given[next(iter(self._given))]
+        within_s = ANSWER_WITHIN_S
         if kind is CommandKind.HALT:
             await asyncio.wait({giving}, timeout=HALT_FIRST_S)
             asked.write()
-        answer = await self._answer(giving)
+            within_s -= HALT_FIRST_S
+        answer = await self._answer(giving, within_s)
         if not giving.done():
             self.trail.did(session.name, address, body.action, "no answer of Redis yet")
         return answer
@@ -190,12 +192,14 @@ class Api:
         return error_of(404, "no such command") if known is None else await self._answer(known[1])
 
     @staticmethod
-    async def _answer(giving: asyncio.Task[Given]) -> web.Response:
+    async def _answer(
+        giving: asyncio.Task[Given], within_s: float = ANSWER_WITHIN_S
+    ) -> web.Response:
         """Answer what became of a command, or that this is not known yet.
 
         It goes on where Redis takes its time, and the trail says later what became of it.
         """
-        done, _ = await asyncio.wait({giving}, timeout=ANSWER_WITHIN_S)
+        done, _ = await asyncio.wait({giving}, timeout=within_s)
         status, told = giving.result() if done else (202, not_answered())
         return json_of(told, status=status)
 
