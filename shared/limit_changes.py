@@ -127,6 +127,10 @@ def config_parts(config: Config) -> dict[str, str]:
     """
     every: dict[str, Any] = msgspec.to_builtins(config, builtin_types=(Decimal,))
     parts = {name: every[name] for name in PARTS_READ_BY if name not in ("bus", "risk")}
+    parts["venues"] = {
+        venue: {**each, "adapter": each["adapter"] or venue}
+        for venue, each in parts["venues"].items()
+    }
     parts["bus"] = {k: v for k, v in every["bus"].items() if k not in ("url", "tls_ca_file")}
     parts["risk"] = {k: v for k, v in every["risk"].items() if k not in LIVE}
     parts["strategies"] = [
