@@ -30,6 +30,10 @@ from shared.messages.control import LimitsChange, Severity
 from shared.messages.limits import LimitsReport
 
 
+ReadNs = int | None
+"""When a configuration was read (UNIX ns); ``None``: it was read from no file."""
+
+
 class UsesLimits(Protocol):
     """Judges by limits."""
 
@@ -42,14 +46,14 @@ class LimitsInForce:
 
     Args:
         given: The configuration as this process read it.
-        read_ns: When it read it (UNIX ns).
+        read_ns: When it read it.
 
     Attributes:
         users: All that judges by limits and lives as long as the engine. The trading control does
             not: it is made anew at a start, and given to ``take``.
     """
 
-    def __init__(self, given: Config, read_ns: int) -> None:
+    def __init__(self, given: Config, read_ns: ReadNs) -> None:
         self.config, self._given, self._read_ns = given, given, read_ns
         self.told = limits_told(given.risk)
         self._parts = config_parts(given)
@@ -61,7 +65,7 @@ class LimitsInForce:
         A later reading of the file counts for more: then its limits are in force, whatever was
         changed before.
         """
-        if memory.limits_ns <= self._read_ns:
+        if memory.limits_ns <= (self._read_ns or 0):
             memory.limits = {}
         try:
             self._set(with_limits(self._given.risk, memory.limits))
@@ -94,8 +98,14 @@ class LimitsInForce:
         text = f"by {who}: {steps or 'as before'}; limits {limits_hash(self.told)} are in force"
         return [alert(now_ns, Severity.WARNING, "LIMITS_CHANGED", text)]
 
-    def report(self, memory: TradingMemory) -> LimitsReport:
-        """Return what is in force, and what became of the last change."""
+    def report(self, memory: TradingMemory) -> LimitsReport | None:
+        """Return what is in force, and what became of the last change.
+
+        ``None`` where no file was read that could be read again: in a replay or a backtest, whose
+        decisions do not depend on how their configurations came about.
+        """
+        if self._read_ns is None:
+            return None
         return LimitsReport(
             in_force=self.told,
             config_parts=self._parts,
