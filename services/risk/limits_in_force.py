@@ -29,7 +29,6 @@ from shared.messages.base import Message, TradingState
 from shared.messages.control import LimitsChange, Severity
 from shared.messages.limits import LimitsReport
 
-
 ReadNs = int | None
 """When a configuration was read (UNIX ns); ``None``: it was read from no file."""
 
