@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import logging
 import os
 import signal
@@ -61,6 +62,10 @@ scans them again and again, which more than doubles the cost of decoding a large
 YOUNG_GARBAGE_EVERY_S = 30.0
 """A service that makes few objects would keep cycles for an hour, and some, like a closed
 connection to Redis, hold 60 KB of buffers that the collector does not count."""
+OLD_GARBAGE_EVERY = 20
+"""One in so many of these collections looks at everything made since the start, so that a
+connection that lived for an hour is freed too. Python would not do it by itself: after each
+collection of the young objects it begins again to count towards the next one."""
 
 
 class App(Protocol):
@@ -127,11 +132,11 @@ def calm_garbage_collector() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-async def collect_young_garbage(every_s: float) -> None:
-    """Free cycles among the objects made lately, every so often: a millisecond or two."""
-    while True:
+async def collect_garbage(every_s: float) -> None:
+    """Free cycles among the objects made lately, a millisecond or two, and in turn among all."""
+    for turn in itertools.count(1):
         await asyncio.sleep(every_s)
-        gc.collect(0)
+        gc.collect(0 if turn % OLD_GARBAGE_EVERY else 2)
 
 
 async def _supervise(
@@ -150,7 +155,7 @@ async def _supervise(
     serving = asyncio.create_task(_serve(config, observer, open_app, stop, drain_timeout_s))
     beating = asyncio.create_task(_beat(config, observer))
     telling = asyncio.create_task(manager.keep_told(observer))
-    collecting = asyncio.create_task(collect_young_garbage(YOUNG_GARBAGE_EVERY_S))
+    collecting = asyncio.create_task(collect_garbage(YOUNG_GARBAGE_EVERY_S))
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
