@@ -26,7 +26,7 @@ from shared.errors import ArbError, BusUnavailable, CodecError, ConfigError
 from shared.messages.base import Message
 from shared.streams import ALL, CTL_COMMAND, Delivery, StreamSpec
 from shared.watch.pages import Page, page_of
-from shared.watch.reply_codes import code_of, replies_of
+from shared.watch.reply_codes import answers_of, code_of, replies_of
 
 SHARDS_MAX = 64
 POSITIONS = POSITION_KEY
@@ -126,7 +126,7 @@ class Link:
         for key, (_, last) in after.items():
             transaction.xinfo_stream(key)
             transaction.xrange(key, min=f"({last}", count=count)
-        replies = await self._ask(transaction.execute(raise_on_error=False))
+        replies = await self._ask(answers_of(transaction))
         pages = {}
         for (key, (spec, _)), info, found in zip(
             after.items(), replies[::2], replies[1::2], strict=True
@@ -227,7 +227,7 @@ class Link:
         for key in keys:
             pipeline.xinfo_stream(key)
             pipeline.memory_usage(key, samples=0)
-        replies = await self._ask(pipeline.execute(raise_on_error=False))
+        replies = await self._ask(answers_of(pipeline))
         told = dict(zip(keys, map(_told, replies[::2], replies[1::2]), strict=True))
         for info in told.values():
             if isinstance(info, RedisError) and code_of(info) != "WRONGTYPE":

@@ -39,13 +39,26 @@ def code_of(error: BaseException) -> str:
     return str(error).partition(" ")[0] if isinstance(error, ResponseError) else ""
 
 
+async def answers_of(pipeline: Any) -> list[Any]:
+    """Return a pipeline's replies, errors among them, which hold nothing but their text.
+
+    redis-py raises each error before it returns it. Its traceback refers to frames that refer to
+    the error and to what was read, so every reading would wait for a collection of cycles.
+    """
+    replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            reply.__traceback__ = None
+    return replies
+
+
 async def replies_of(pipeline: Any) -> list[Any]:
     """Return a pipeline's replies; ``None`` for a key of another type than was asked for.
 
     Raises:
         RedisError: Redis refuses something else.
     """
-    replies = await pipeline.execute(raise_on_error=False)
+    replies = await answers_of(pipeline)
     for reply in replies:
         if isinstance(reply, RedisError) and code_of(reply) != "WRONGTYPE":
             raise reply
