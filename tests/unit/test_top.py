@@ -14,7 +14,7 @@ from services.cli.commands_top import NO_TEXTUAL, doors_to
 from services.cli.top.app import READ_ONLY, Doors, TopApp, _order
 from services.cli.top.dialogs import CommandDialog, TextDialog
 from services.cli.top.screens import ROWS_MAX, SCREENS
-from services.cli.top.watched import Watched
+from services.cli.top.watched import LOG_MAX, Watched
 from shared.config_sections import BusConfig
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.base import Side
@@ -286,6 +286,26 @@ async def test_rows_are_bounded_and_the_newest_stays_in_view() -> None:
         assert key.value == f"o{ROWS_MAX + 49}"
         await pilot.press("y")
         assert f"copied o{ROWS_MAX + 49}" in line(desk.app, "foot")
+
+
+async def test_the_log_shows_its_newest_lines_and_the_filter_looks_through_all() -> None:
+    """A row of a table takes ten times the memory of its line."""
+    desk = Desk(Watched())
+    for number in range(LOG_MAX):
+        text = f"line {number} of the log"
+        desk.app.watched.on_message(
+            Alert(ts_ns=T0, service="risk", severity=Severity.INFO, code="C", text=text)
+        )
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("9")
+        shown = table(desk.app)
+        assert shown.row_count == ROWS_MAX
+        assert f"line {LOG_MAX - 1} of" in str(shown.get_row_at(ROWS_MAX - 1)[3])
+        desk.app.refresh_rows()  # the line below is drawn before the rows are counted
+        assert f"{ROWS_MAX} of {LOG_MAX} rows" in line(desk.app, "foot")
+        await pilot.press("slash", *"line 7 of")
+        await pilot.pause()
+        assert shown.row_count == 1
 
 
 def test_without_textual_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

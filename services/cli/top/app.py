@@ -142,8 +142,8 @@ class TopApp(App[None]):
         if self._sorted_by >= 0:
             rows.sort(key=lambda row: _order(row.cells[self._sorted_by]))
         self._found = len(rows)
-        most = self.watched.log.maxlen if self.spec.follows_end else ROWS_MAX
-        rows = rows[:most]
+        follows_end = self.spec.follows_end and self._sorted_by < 0
+        rows = rows[-ROWS_MAX:] if follows_end else rows[:ROWS_MAX]
         self._rows = {row.key: row for row in rows}
         table, empty = self._table, self._empty
         table.display, empty.display = bool(rows), not rows
@@ -152,7 +152,7 @@ class TopApp(App[None]):
         if not rows:
             none = f"No row has {self._filter!r}." if self._filter else ""
             empty.update(none or self.spec.empty(self.watched, now_ns))
-        self._shown.show(rows, follows_end=self.spec.follows_end and self._sorted_by < 0)
+        self._shown.show(rows, follows_end=follows_end)
 
     def _draw_lines(self, now_ns: int) -> None:
         lines = (
