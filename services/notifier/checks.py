@@ -252,8 +252,9 @@ class Checks:
     def _of_risk(self, risk: RiskReport) -> Iterator[Found]:
         if risk.certainty is Certainty.UNKNOWN:
             yield Found(_cause("ArbMoneyUnknown"), 0, lasts_ns("ArbMoneyUnknown"))
+        in_force = limits_in_force(self._config.risk, risk.limits)
         for quote, lost in sorted(risk.drawdown.items()):
-            limits = limits_in_force(self._config.risk, risk.limits).limits_in(quote)
+            limits = in_force.limits_in(quote)
             if limits is None or not limits.drawdown_max or lost <= 0:
                 continue
             share = lost / limits.drawdown_max

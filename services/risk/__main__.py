@@ -50,7 +50,7 @@ def builder(read_ns: int) -> Callable[[Config, Bus, Clock, Observer], Shell]:
     """
 
     def build_new(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
-        return build(config, RiskEngine(config, read=read_ns), bus, clock, observer)
+        return build(config, RiskEngine(config, read_ns=read_ns), bus, clock, observer)
 
     return build_new
 

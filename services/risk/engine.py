@@ -32,7 +32,7 @@ from services.risk.decider import Decider
 from services.risk.exposure import DAY_NS, Ledger
 from services.risk.halt_causes import HaltCause
 from services.risk.inventory_limits import inventory_limits
-from services.risk.limits_in_force import LimitsInForce, ReadNs
+from services.risk.limits_in_force import LimitsInForce, When
 from services.risk.losses import LossWatch
 from services.risk.market import LatestBooks
 from services.risk.reduce import Reducer
@@ -83,11 +83,11 @@ class RiskEngine:
     Args:
         config: The whole configuration: limits, and which venues are traded.
         opened: The ledger on the bus, as this process found it.
-        read: When the configuration was read: later changes of limits count for more.
+        read_ns: When the configuration was read: later changes of limits count for more.
     """
 
-    def __init__(self, config: Config, opened: Opened | None = None, *, read: ReadNs = 0) -> None:
-        self.limits = LimitsInForce(config, read)
+    def __init__(self, config: Config, opened: Opened | None = None, *, read_ns: When = 0) -> None:
+        self.limits = LimitsInForce(config, read_ns)
         self._venues, self._quotes, self._assets = traded_of(config)
         self._state, self._writer, self._market = RiskState(), CheckpointWriter(), LatestBooks()
         self._loss_watch = LossWatch(config.risk, self._market, self._writer)
@@ -363,7 +363,9 @@ def on_ledger(engine: RiskEngine, owner: Mapping[str, str], instance: str) -> Le
 
 
 ENGINE = EngineSpec(
-    new=lambda config, given: on_ledger(RiskEngine(config, read=None), given.owner, given.source),
+    new=lambda config, given: on_ledger(
+        RiskEngine(config, read_ns=None), given.owner, given.source
+    ),
     checkpoints=NAMES,
     keeps_ledger=True,
 )

@@ -29,8 +29,8 @@ from shared.messages.base import Message, TradingState
 from shared.messages.control import LimitsChange, Severity
 from shared.messages.limits import LimitsReport
 
-ReadNs = int | None
-"""When a configuration was read (UNIX ns); ``None``: it was read from no file."""
+When = int | None
+"""UNIX ns at which a configuration was read; ``None``: it was read from no file."""
 
 
 class UsesLimits(Protocol):
@@ -52,7 +52,7 @@ class LimitsInForce:
             not: it is made anew at a start, and given to ``take``.
     """
 
-    def __init__(self, given: Config, read_ns: ReadNs) -> None:
+    def __init__(self, given: Config, read_ns: When) -> None:
         self.config, self._given, self._read_ns = given, given, read_ns
         self.told = limits_told(given.risk)
         self._parts = config_parts(given)

@@ -61,8 +61,9 @@ class Money:
                 out.add(m.HALT_CAUSE, 1.0, _cause_of(state.reason))
         if (risk := _fresh(self._risk, now_ns)) is not None:
             _tell_results(out, risk)
+            in_force = limits_in_force(self._limits, risk.limits)
             for asset in sorted(risk.drawdown):
-                limits = limits_in_force(self._limits, risk.limits).limits_in(asset)
+                limits = in_force.limits_in(asset)
                 if limits is not None and limits.drawdown_max:
                     out.add(m.DRAWDOWN_MAX, float(limits.drawdown_max), asset)
             _tell_positions(out, risk.positions)

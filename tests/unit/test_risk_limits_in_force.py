@@ -161,7 +161,7 @@ def test_an_older_copy_of_the_bus_changes_nothing() -> None:
 def revived(engine: RiskEngine, *, read_ns: int, **limits: D) -> RiskEngine:
     """Another process, which read its file at that time, with what the first one saved."""
     engine.note_loss("so that all is saved again", LATER)
-    other = RiskEngine(make_config(**limits), read=read_ns)
+    other = RiskEngine(make_config(**limits), read_ns=read_ns)
     other.start(engine.checkpoints(), LATER)
     return other
 
