@@ -48,6 +48,8 @@ class VenueConfig(Section, frozen=True, kw_only=True):
 
     ``account_ws_url`` is where accounts are followed, by default below ``ws_url`` if that is given.
     ``maintenance`` are windows of time (``shared/domain/windows.py``) in which nothing is opened.
+    ``audit_every_s`` is how often each book is compared with the venue's REST book, as far as a
+    tenth of its rate budget goes; 0: never.
     """
 
     instruments: list[str]
@@ -60,6 +62,7 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     account_ws_url: str = ""
     maintenance: tuple[str, ...] = ()
     ccxt_id: str = ""
+    audit_every_s: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
 
 
 def same_books(venues: Mapping[str, VenueConfig]) -> dict[str, str]:

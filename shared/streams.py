@@ -14,6 +14,7 @@ from typing import Any
 from shared.messages import (
     arb,
     balances,
+    book_audit,
     control,
     execution,
     inventory,
@@ -121,7 +122,12 @@ _MB = 1_000_000
 
 MD_BOOK = StreamSpec(
     name="md.book",
-    types=(market.BookSnapshot, market.BookDelta),
+    types=(
+        market.BookSnapshot,
+        market.BookDelta,
+        book_audit.BookAuditAsked,
+        book_audit.BookAudit,
+    ),
     producer="ingestor",
     delivery=Delivery.LATEST,
     format=Format.MSGPACK,
@@ -194,6 +200,15 @@ MD_DEPTH = StreamSpec(
     bytes_max=32 * _MB,
     conflate=_by_book,
     backfill=50,
+)
+MD_AUDIT = StreamSpec(
+    name="md.audit",
+    types=(book_audit.BookAudited,),
+    producer="orderbook",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=2_000,
+    bytes_max=4 * _MB,
 )
 MD_RAW = StreamSpec(
     name="md.raw",
@@ -340,6 +355,7 @@ ALL: tuple[StreamSpec, ...] = (
     MD_INSTRUMENT,
     MD_RESYNC,
     MD_DEPTH,
+    MD_AUDIT,
     MD_RAW,
     ARB_OPPORTUNITY,
     ARB_SIGNAL,

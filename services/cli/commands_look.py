@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from services.cli import look, tail
+from services.cli.book_audits import book_audits, print_audits
 from services.cli.output import console, emit_json
 from services.cli.settings import target
 from shared.errors import ConfigError
@@ -59,17 +60,27 @@ def books(
     venue: Annotated[str | None, typer.Option("--venue", metavar="V")] = None,
     instrument: Instrument = None,
     levels: Annotated[int, typer.Option("--levels", min=1, max=1000)] = 5,
+    *,
+    audits: Annotated[
+        bool,
+        typer.Option("--audits", help="What comparing them with the venues' REST books showed."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Order books as the scanner sees them."""
 
     async def ask() -> list[dict[str, Any]]:
         async with open_link(target(redis)) as link:
+            if audits:
+                return await book_audits(link, venue, instrument)
             return await look.books(link, venue, instrument, levels)
 
     found = asyncio.run(ask())
     if as_json:
-        emit_json({"books": found})
+        emit_json({"audits" if audits else "books": found})
+        return
+    if found and audits:
+        print_audits(found)
         return
     for book in found:
         _print_book(book)

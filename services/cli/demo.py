@@ -28,6 +28,8 @@ from shared.watch.venue_comparison import read_accounts
 
 MARK = "SIMULATED"
 WEB_WITHIN_S = 30.0
+AUDIT_EVERY_S = 10.0
+"""How often each book is compared with the venue's REST book: a demo is short."""
 AtEnd = Callable[[Run, Ending, Addresses], Awaitable[None]]
 """Called when a run has ended and been valued, while the simulated venues still stand there."""
 
@@ -70,6 +72,7 @@ async def run_demo(
                 addresses.http,
                 addresses.ws,
                 stack.url,
+                audit_every_s=AUDIT_EVERY_S,
                 executor=ExecutorConfig(mode="simulated", account_streams=True),
                 risk=RISK,
                 strategies=list(shown.strategies),

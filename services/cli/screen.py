@@ -34,6 +34,7 @@ STATE_STYLE = {
     BookState.STALE: "yellow",
     BookState.GAP: "red",
     BookState.CROSSED: "red",
+    BookState.AUDIT_FAILED: "red",
     BookState.DOWN: "red",
 }
 TRADING_STYLE = {

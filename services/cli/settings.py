@@ -83,9 +83,14 @@ def config_for_venues(
     redis_url: str,
     *,
     dashboard: DashboardConfig = DashboardConfig(port=0),
+    audit_every_s: float = 0.0,
     **sections: Any,
 ) -> Config:
-    """Return a configuration whose venues are served below their names at these addresses."""
+    """Return a configuration whose venues are served below their names at these addresses.
+
+    Books are compared with REST books where ``audit_every_s`` says so: those of a recording are not
+    the venue's of that moment.
+    """
     by_venue: dict[str, list[str]] = {}
     for venue, instrument in instruments:
         by_venue.setdefault(venue, []).append(instrument)
@@ -95,7 +100,10 @@ def config_for_venues(
         dashboard=dashboard,
         venues={
             venue: VenueConfig(
-                instruments=sorted(names), rest_url=f"{http}/{venue}", ws_url=f"{ws}/{venue}"
+                instruments=sorted(names),
+                rest_url=f"{http}/{venue}",
+                ws_url=f"{ws}/{venue}",
+                audit_every_s=audit_every_s,
             )
             for venue, names in sorted(by_venue.items())
         },

@@ -7,12 +7,15 @@ from typing import Final
 
 import msgspec
 
+from services.orderbook.audits import Audits
 from services.orderbook.tracked import TrackedBook
 from shared.bus.port import shard_of
 from shared.config_sections import OrderbookConfig
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.errors import CodecError
 from shared.messages.base import BookState, Message
+from shared.messages.book_audit import AuditVerdict, BookAudit, BookAuditAsked, BookAudited
+from shared.messages.control import Alert, Severity
 from shared.messages.market import (
     BookDelta,
     BookSnapshot,
@@ -29,6 +32,9 @@ BOOKS_MAX = 4_096
 NOT_LIVE_REFRESH_NS = 1_000_000_000
 """How often the view of a book that is not LIVE is repeated."""
 
+ALERT_DIFFERENCES_MAX = 3
+"""How many differing levels an alert names."""
+
 _MS = 1_000_000
 _COUNTERS = (
     "book_events",
@@ -43,6 +49,10 @@ _COUNTERS = (
     "dropped_duplicate",
     "dropped_without_snapshot",
     "dropped_broken",
+    "audits_agree",
+    "audits_differ",
+    "audits_undecided",
+    "audits_failed",
 )
 
 
@@ -82,6 +92,7 @@ class OrderbookEngine:
         self._owned: dict[int, None] = {}
         self._books: dict[tuple[str, str], TrackedBook] = {}
         self._counters = dict.fromkeys(_COUNTERS, 0)
+        self._audits = Audits()
 
     # Ownership
 
@@ -129,6 +140,7 @@ class OrderbookEngine:
     def _drop(self, shard: int) -> None:
         for book in list(self._books_of(shard)):
             del self._books[book.venue, book.instrument]
+            self._audits.forget((book.venue, book.instrument))
 
     def _books_of(self, shard: int) -> Iterable[TrackedBook]:
         for book in self._books.values():
@@ -155,6 +167,8 @@ class OrderbookEngine:
                 book = self._book(message.venue, message.instrument)
                 if book is None:
                     return NOTHING
+            if self._audits.running:
+                self._audits.on_delta(message)
             book.on_delta(message, now_ns)
             if book.shown_live and book.state is _LIVE:
                 if not book.book.touched:
@@ -171,12 +185,18 @@ class OrderbookEngine:
             return Step(messages=self._outputs(book, now_ns))
         if type(message) is VenueStatus:
             return Step(messages=self._on_status(message, now_ns))
+        if type(message) is BookAuditAsked:
+            book = self._books.get((message.venue, message.instrument))
+            if book is not None:
+                self._audits.on_asked(message, book)
+        elif type(message) is BookAudit:
+            self._audits.on_answer(message)
         return NOTHING
 
     def on_timer(self, now_ns: int) -> Step:
         """Judge silence, ask again for lost books, and repeat views."""
         self._next_tick_ns = now_ns + self._tick_ns
-        out: list[Message] = []
+        out: list[Message] = self._end_audits(now_ns) if self._audits.running else []
         view_ns = now_ns - self._refresh_ns + self._tick_ns // 2
         for book in self._books.values():
             if book.shown_ns > view_ns and book.is_calm(now_ns):  # nearly always
@@ -224,6 +244,16 @@ class OrderbookEngine:
         for book in books:
             book.on_status(status, now_ns)
             out.extend(self._outputs(book, now_ns, status.ts_ns))
+        return out
+
+    def _end_audits(self, now_ns: int) -> list[Message]:
+        out: list[Message] = []
+        for audited in self._audits.finished(self._books, now_ns):
+            self._counters[_COUNTER_OF[audited.verdict]] += 1
+            out.append(audited)
+            if audited.failed:
+                self._counters["audits_failed"] += 1
+                out.append(_audit_alert(audited))
         return out
 
     def _book(self, venue: str, instrument: str) -> TrackedBook | None:
@@ -275,6 +305,26 @@ class OrderbookEngine:
             ts_venue_ns=book.ts_venue_ns,
             reason=book.reason,
         )
+
+
+_COUNTER_OF = {
+    AuditVerdict.AGREES: "audits_agree",
+    AuditVerdict.DIFFERS: "audits_differ",
+    AuditVerdict.UNDECIDED: "audits_undecided",
+}
+
+
+def _audit_alert(audited: BookAudited) -> Alert:
+    differences = "; ".join(audited.differences[:ALERT_DIFFERENCES_MAX])
+    return Alert(
+        service="orderbook",
+        severity=Severity.WARNING,
+        code="BOOK_AUDIT_FAILED",
+        text=f"{audited.venue} {audited.instrument} differed from the venue's REST book in "
+        f"{audited.compared} levels that nobody moved: {differences}; it starts over",
+        ts_ns=audited.ts_ns,
+        subject=f"{audited.venue}|{audited.instrument}",
+    )
 
 
 def _request(

@@ -166,6 +166,10 @@ class TrackedBook(BookFacts):
         if self._broken is not None:
             self._resync.want(now_ns)
 
+    def on_audit_failed(self, reason: str, now_ns: int) -> None:
+        """It was compared with the venue's REST book and differs: nothing may be priced by it."""
+        self._break(BookState.AUDIT_FAILED, reason, now_ns)
+
     # Time
 
     def is_calm(self, now_ns: int) -> bool:

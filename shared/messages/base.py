@@ -68,6 +68,7 @@ class BookState(StrEnum):
     STALE = "STALE"  # continuous as far as known, but no message for too long
     GAP = "GAP"  # a change was missed; waiting for a new snapshot
     CROSSED = "CROSSED"  # best bid >= best ask
+    AUDIT_FAILED = "AUDIT_FAILED"  # it differs from the venue's REST book; waiting as for GAP
     DOWN = "DOWN"  # the venue's connection is down
 
 

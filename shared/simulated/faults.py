@@ -12,6 +12,7 @@ PARAMETERS: dict[str, dict[str, float | str | bool]] = {
     "duplicate": {},
     "reorder": {},
     "delay": {"ms": 500},
+    "wrong_qty": {},
     "disconnect": {},
     "checksum": {},
     "stall": {"ms": 5_000},

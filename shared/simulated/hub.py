@@ -5,13 +5,16 @@ Whoever hosts the venue writes what waits in a client's outbox and tells what a 
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 
 from shared.simulated import config
 from shared.simulated.context import Context
 
-DELTA_FAULTS = ("drop", "duplicate", "reorder", "delay")
+DELTA_FAULTS = ("drop", "duplicate", "reorder", "delay", "wrong_qty")
+_LEVEL = re.compile(rb'\["([0-9.]+)","([0-9.]*[1-9][0-9.]*)"')
+"""A level that is not removed, as venues without a checksum write it."""
 GOING_AWAY, POLICY_VIOLATION = 1001, 1008
 """Codes with which a WebSocket is closed (RFC 6455)."""
 SECOND_NS = 1_000_000_000
@@ -171,6 +174,10 @@ class Hub:
         if self.faults.waiting and topic in self.topics and topic not in self._held:
             fault = self.faults.take(DELTA_FAULTS, self.venue, instrument)
 
+        if fault is not None and fault.kind == "wrong_qty":
+            fault, frame = None, _with_wrong_qty(frame)
+            combined = None if combined is None else _with_wrong_qty(combined)
+
         def send() -> None:
             self.publish(topic, frame, combined, instrument)
 
@@ -203,3 +210,12 @@ class Hub:
             client.cut()
         self.counters["disconnects"] += count
         return count
+
+
+def _with_wrong_qty(frame: bytes) -> bytes:
+    """Return a change whose last level has a quantity that the venue's own book does not have."""
+    levels = list(_LEVEL.finditer(frame))
+    if not levels:
+        return frame
+    start = levels[-1].start(2)
+    return frame[:start] + b"7" + frame[start:]

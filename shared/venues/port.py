@@ -68,6 +68,18 @@ class FetchFacts(msgspec.Struct, frozen=True, gc=False):
         return self.topic
 
 
+class FetchAudit(msgspec.Struct, frozen=True, gc=False):
+    """GET ``path`` from the venue's REST: a book to compare ours with (``audit_port.py``).
+
+    Asked for by the ingestor itself, after all that sessions wait for.
+    """
+
+    instrument: str
+    path: str
+    weight: int
+    not_before_ns: int = 0
+
+
 class Reconnect(msgspec.Struct, frozen=True, gc=False):
     """Close the connection and open a new one."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from shared.errors import ConfigError
 from shared.venues.account_port import AccountFeed
+from shared.venues.audit_port import BookAuditPort
 from shared.venues.ccxt_classes import exchange_ids
 from shared.venues.port import Feed, Recordings
 
@@ -61,6 +62,17 @@ def load_account_feed(adapter: str) -> AccountFeed | None:
     _check(adapter)
     name = f"shared.venues.{adapter}.account_stream"
     return cast("AccountFeed", import_module(name).ACCOUNT) if find_spec(name) else None
+
+
+def load_book_audit(adapter: str) -> BookAuditPort | None:
+    """Return how books are compared with the venue's REST book; ``None`` where that is not known.
+
+    Raises:
+        ConfigError: No such adapter.
+    """
+    _check(adapter)
+    name = f"shared.venues.{adapter}.book_audit"
+    return cast("BookAuditPort", import_module(name).AUDIT) if find_spec(name) else None
 
 
 def load_recordings(adapter: str) -> Recordings:

@@ -84,6 +84,11 @@ class Control:
         async with self._session.post(f"{self._url}/fault", json=body) as response:
             assert response.status == 200, await response.text()
 
+    async def clear_faults(self) -> None:
+        """Let no fault wait any more."""
+        async with self._session.delete(f"{self._url}/fault") as response:
+            assert response.status == 200, await response.text()
+
     async def books_are_right(self) -> bool:
         """Every book is LIVE, and at a number that the venue shows it is the venue's book."""
         truth = await self.get("books")
@@ -122,6 +127,7 @@ async def running(
     orderbook=OrderbookConfig(),
     extra=None,
     feeds=False,
+    audit_every_s=0.0,
 ):
     venues = {
         name: VenueConfig(
@@ -129,6 +135,7 @@ async def running(
             rest_url=ready["http"],
             ws_url=ready["ws"],
             feeds=("depth", *load_feed(name).extras) if feeds else ("depth",),
+            audit_every_s=audit_every_s,
         )
         for name, names in INSTRUMENTS.items()
     }

@@ -11,6 +11,7 @@ from shared.bus.port import shard_of
 from shared.messages import (
     arb,
     balances,
+    book_audit,
     control,
     execution,
     inventory,
@@ -26,7 +27,18 @@ from shared.streams_doc import render
 from tests.contract.examples import example, tag_of
 from tests.support import ROOT
 
-MODULES = (market, raw, arb, execution, balances, restated, rounds, inventory, control)
+MODULES = (
+    market,
+    book_audit,
+    raw,
+    arb,
+    execution,
+    balances,
+    restated,
+    rounds,
+    inventory,
+    control,
+)
 
 
 def message_types() -> list[type[Message]]:

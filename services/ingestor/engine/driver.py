@@ -80,7 +80,7 @@ class FeedDriver:
         self._request_snapshot = request_snapshot
         self.extra = ExtraFeed(connection, out)
         self._resyncs: dict[str, list[int]] = {}
-        self._books: dict[str, tuple[BookState, int, str]] = {}
+        self.books: dict[str, tuple[BookState, int, str]] = {}
         """Instrument -> state, epoch, reason, as the session said last of the books it carries."""
 
     # What happened
@@ -111,7 +111,7 @@ class FeedDriver:
             self.is_open = False
             self._carry_out(self._session.on_close(now_ns), now_ns)
             self.extra.miss_trades(reason, now_ns, ongoing=True)
-        for instrument, (_, epoch, _) in list(self._books.items()):
+        for instrument, (_, epoch, _) in list(self.books.items()):
             self._note(instrument, BookState.DOWN, epoch, reason, now_ns)
 
     def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> None:
@@ -133,7 +133,7 @@ class FeedDriver:
 
     def on_resync(self, instrument: str, epoch: int, now_ns: int) -> None:
         """Start a new epoch: a reader lost the book of this one."""
-        book = self._books.get(instrument)
+        book = self.books.get(instrument)
         if not self.is_open or book is None or book[0] is not BookState.LIVE:
             return
         recent = [t for t in self._resyncs.get(instrument, ()) if now_ns - t < RESYNC_WINDOW_NS]
@@ -148,7 +148,7 @@ class FeedDriver:
 
     def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> None:
         """A reader of this epoch wants a newer snapshot of a book that goes on."""
-        if self.is_open and instrument in self._books:
+        if self.is_open and instrument in self.books:
             self._out.count("refreshes")
             self._carry_out(self._session.on_refresh(instrument, epoch, now_ns), now_ns)
 
@@ -162,9 +162,9 @@ class FeedDriver:
         instrument = rules.instrument
         if not self.refusals.on_rules(rules, now_ns):
             self._repeat_status(instrument, now_ns)
-        elif self.is_open and instrument in self._books:
+        elif self.is_open and instrument in self.books:
             # Its readers missed what was withheld, so it starts over.
-            epoch = self._books[instrument][1]
+            epoch = self.books[instrument][1]
             self._carry_out(self._session.on_resync(instrument, epoch, now_ns), now_ns)
 
     def on_missing(self, instrument: str, reason: str, now_ns: int) -> None:
@@ -174,8 +174,8 @@ class FeedDriver:
 
     def _repeat_status(self, instrument: str, now_ns: int) -> None:
         """Publish the book's state with its present reason."""
-        if instrument in self._books:
-            state, epoch, reason = self._books[instrument]
+        if instrument in self.books:
+            state, epoch, reason = self.books[instrument]
             self._note(instrument, state, epoch, reason, now_ns)
 
     def on_venue_state(self, reason: str, now_ns: int) -> None:
@@ -194,7 +194,7 @@ class FeedDriver:
     def lose_books(self, now_ns: int) -> None:
         """Start a new epoch of every book: what was published may be lost."""
         self.extra.miss_trades("the bus was lost", now_ns, ongoing=not self.is_open)
-        for instrument, (_, epoch, _) in list(self._books.items()):
+        for instrument, (_, epoch, _) in list(self.books.items()):
             if self.is_open and not self.refusals.why(instrument):
                 self._carry_out(self._session.on_resync(instrument, epoch, now_ns), now_ns)
 
@@ -202,14 +202,14 @@ class FeedDriver:
         """Return the status of each book as it is now."""
         return [
             self._status(instrument, *book, now_ns=now_ns)
-            for instrument, book in self._books.items()
+            for instrument, book in self.books.items()
         ]
 
     def unready(self) -> str:
         """Return why this connection does not count as ready; empty if it does."""
         if not self.is_open:
             return f"{self.venue} is not connected"
-        for instrument, (state, _, reason) in self._books.items():
+        for instrument, (state, _, reason) in self.books.items():
             if state is not BookState.LIVE and not self.refusals.why(instrument):
                 return f"{self.venue} {instrument} is {state.value}: {reason or 'synchronising'}"
         return ""
@@ -285,8 +285,8 @@ class FeedDriver:
         if why := self.refusals.why(instrument):
             state, reason = BookState.DOWN, why
         known = (state, epoch, reason)
-        if self._books.get(instrument) != known:
-            self._books[instrument] = known
+        if self.books.get(instrument) != known:
+            self.books[instrument] = known
             self._out.messages.append(self._status(instrument, *known, now_ns=now_ns))
 
     def _status(

@@ -107,6 +107,8 @@ class IngestorEngine:
         for venue in self._venues.values():
             if now_ns >= venue.snapshots.due_ns:
                 venue.snapshots.advance(now_ns)
+            if now_ns >= venue.audits.due_ns:
+                venue.audits.advance(now_ns)
         if now_ns >= self._status_ns:
             self._status_ns = now_ns + STATUS_NS
             self._publish_statuses(now_ns)
@@ -124,6 +126,7 @@ class IngestorEngine:
                 self._listings.due_ns,
                 min((c.due_ns for _, c in self._links), default=NEVER_NS),
                 min((v.snapshots.due_ns for v in self._venues.values()), default=NEVER_NS),
+                min((v.audits.due_ns for v in self._venues.values()), default=NEVER_NS),
             )
         return None if self._deadline_ns >= NEVER_NS else self._deadline_ns
 

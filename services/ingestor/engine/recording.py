@@ -120,7 +120,7 @@ class RecordedEngine:
             elif type(action) is OpenConnection:
                 name = f"{action.venue}.ws.{action.connection}"
                 self._origins[action.connection] = RawOrigin(action.venue, name, action.url)
-            elif type(action) is FetchSnapshot:
+            elif type(action) is FetchSnapshot and not action.is_audit:  # no part of any book
                 origin = RawOrigin(action.venue, f"{action.venue}.http", action.url)
                 self._requests[action.request] = origin
                 if len(self._requests) > REQUESTS_MAX:

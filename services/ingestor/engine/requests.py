@@ -38,13 +38,17 @@ class CloseConnection(Action, frozen=True):
 
 
 class FetchSnapshot(Action, frozen=True):
-    """GET ``url``, a REST order book. ``request`` goes back in the answer."""
+    """GET ``url``, a REST order book. ``request`` goes back in the answer.
+
+    ``is_audit``: books are compared with it, none is made from it.
+    """
 
     request: int
     url: str
     venue: str
     connection: int
     instrument: str
+    is_audit: bool = False
 
 
 class ListingJob(msgspec.Struct, frozen=True):

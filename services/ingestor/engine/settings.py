@@ -11,15 +11,17 @@ from services.ingestor.engine.requests import ListingJob
 from shared.config_sections import VenueConfig
 from shared.errors import ConfigError
 from shared.feeds import WantedFeed, extras_of
+from shared.venues.audit_port import BookAuditPort
 from shared.venues.port import Feed, FeedKind
-from shared.venues.registry import load_feed
+from shared.venues.registry import load_book_audit, load_feed
 
 
 @dataclass(frozen=True, slots=True)
 class VenueSettings:
     """One venue; ``name`` is the configured one. URLs have no slash at their end.
 
-    ``extras`` are the instruments of each feed beside books.
+    ``extras`` are the instruments of each feed beside books. Each book is compared every
+    ``audit_every_s`` with the one that ``audit`` reads; 0: never.
     """
 
     name: str
@@ -30,6 +32,8 @@ class VenueSettings:
     listing: ListingJob
     taker_fee_bps: Decimal | None = None
     extras: Mapping[FeedKind, tuple[str, ...]] = field(default_factory=dict)
+    audit: BookAuditPort | None = None
+    audit_every_s: float = 0.0
 
 
 def venue_settings(
@@ -56,6 +60,8 @@ def _settings_of(name: str, config: VenueConfig, wanted: tuple[WantedFeed, ...])
         listing=ListingJob(adapter, name, config.rest_url, list(config.instruments)),
         taker_fee_bps=config.taker_fee_bps,
         extras=extras_of(name, config, feed.extras, wanted),
+        audit=load_book_audit(adapter),
+        audit_every_s=config.audit_every_s,
     )
 
 

@@ -1,10 +1,10 @@
 """REST order books, and other facts, of one venue, asked for within its rate budget. Pure.
 
-Books come first. Requests wait for their turn in three ways: the time the session set (backoff),
-the venue's answer (``Retry-After`` of a 429 or 418 stops every request), and a bucket that refills
-with the share of the venue's weight per minute that snapshots may use. At most ``CONCURRENT_MAX``
-are in flight, so that a hundred books lost at once neither storm the venue nor starve the feed of
-CPU.
+Books come first, then facts, then what books are compared with. Requests wait for their turn in
+three ways: the time the session set (backoff), the venue's answer (``Retry-After`` of a 429 or 418
+stops every request), and a bucket that refills with the share of the venue's weight per minute that
+snapshots may use. At most ``CONCURRENT_MAX`` are in flight, so that a hundred books lost at once
+neither storm the venue nor starve the feed of CPU.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
+from typing import Protocol
 
 from services.ingestor.engine.connection import NEVER_NS, Connection
 from services.ingestor.engine.requests import FetchSnapshot, LogLevel, SnapshotAnswered
@@ -36,13 +37,27 @@ DEFINITE = (BAD_REQUEST, NOT_FOUND)
 ERROR_BYTES_MAX = 200
 
 
+Fetch = port.FetchSnapshot | port.FetchFacts | port.FetchAudit
+_RANK = {port.FetchSnapshot: 0, port.FetchFacts: 1, port.FetchAudit: 2}
+
+
+class AuditBooks(Protocol):
+    """Who asks for books to compare with."""
+
+    def on_sent(self, connection: Connection, instrument: str, now_ns: int) -> None:
+        """The request leaves now."""
+
+    def on_answer(self, instrument: str, body: bytes | None, now_ns: int) -> None:
+        """Its answer came, or none (``None``)."""
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotRequest:
-    """A snapshot that a session waits for; ``opened`` is the connection it was asked on."""
+    """What is asked for; ``opened`` is the connection it was asked on."""
 
     connection: Connection
     opened: int
-    fetch: port.FetchSnapshot | port.FetchFacts
+    fetch: Fetch
     number: int
 
     @property
@@ -51,12 +66,17 @@ class SnapshotRequest:
         return self.connection.id == self.opened and self.connection.driver.is_open
 
     @property
-    def rank(self) -> tuple[bool, int, int]:
+    def rank(self) -> tuple[int, int, int]:
         """Its place in the queue."""
-        return type(self.fetch) is port.FetchFacts, self.fetch.not_before_ns, self.number
+        return _RANK[type(self.fetch)], self.fetch.not_before_ns, self.number
+
+    @property
+    def key(self) -> Key:
+        """What a newer request takes the place of."""
+        return self.connection, self.fetch.instrument, type(self.fetch)
 
 
-Key = tuple[Connection, str]
+Key = tuple[Connection, str, type]
 
 
 class SnapshotQueue:
@@ -67,7 +87,11 @@ class SnapshotQueue:
         budget: Its rate budget.
         out: Takes what is decided.
         ids: Names of requests, shared by all of the engine.
+
+    Whoever compares books sets ``audits``.
     """
+
+    audits: AuditBooks | None = None
 
     def __init__(
         self, base_url: str, budget: port.RestBudget, out: StepBuilder, ids: Iterator[int]
@@ -79,21 +103,19 @@ class SnapshotQueue:
         """One per book or fact: bounded by the instruments configured."""
         self._in_flight: dict[int, SnapshotRequest] = {}
         self._newest: dict[Key, int] = {}
-        """Book -> its newest request; answers to older ones are not delivered."""
+        """What was asked for -> its newest request; answers to older ones are not delivered."""
         self._blocked_until_ns = 0
         self.due_ns = NEVER_NS
         """When ``advance`` must be called."""
 
-    def request(
-        self, connection: Connection, fetch: port.FetchSnapshot | port.FetchFacts, now_ns: int
-    ) -> None:
-        """Ask in its turn; a newer request for the same book replaces the one before."""
+    def request(self, connection: Connection, fetch: Fetch, now_ns: int) -> None:
+        """Ask in its turn; a newer request for the same replaces the one before."""
         if not connection.driver.is_open:
             return
-        key, number = (connection, fetch.instrument), next(self._ids)
-        self._waiting.pop(key, None)
-        self._waiting[key] = SnapshotRequest(connection, connection.id, fetch, number)
-        self._newest[key] = number
+        pending = SnapshotRequest(connection, connection.id, fetch, next(self._ids))
+        self._waiting.pop(pending.key, None)
+        self._waiting[pending.key] = pending
+        self._newest[pending.key] = pending.number
         self.advance(now_ns)
 
     def awaits(self, request: int) -> bool:
@@ -109,8 +131,7 @@ class SnapshotQueue:
             self._blocked_until_ns = max(self._blocked_until_ns, now_ns + int(pause_s * 1e9))
         if answer.status != OK:
             self._note_failure(pending.fetch.path, answer, pause_s)
-        newest = self._newest.get((pending.connection, pending.fetch.instrument))
-        if pending.is_current and newest == pending.number:
+        if pending.is_current and self._newest.get(pending.key) == pending.number:
             self._deliver(pending, answer, pause_s, now_ns)
         else:
             self._out.count("answers_late")
@@ -130,8 +151,11 @@ class SnapshotQueue:
                 # Rounded up: a moment too early would find the bucket short once more.
                 self.due_ns = now_ns + ceil(wait_s * 1e9) + 1
                 return
-            del self._waiting[pending.connection, pending.fetch.instrument]
+            del self._waiting[pending.key]
             self._in_flight[pending.number] = pending
+            is_audit = type(pending.fetch) is port.FetchAudit
+            if is_audit and self.audits is not None:
+                self.audits.on_sent(pending.connection, pending.fetch.instrument, now_ns)
             self._out.count("rest_requests")
             self._out.do(
                 FetchSnapshot(
@@ -140,6 +164,7 @@ class SnapshotQueue:
                     pending.connection.driver.venue,
                     pending.opened,
                     pending.fetch.instrument,
+                    is_audit,
                 )
             )
         self.due_ns = NEVER_NS  # an answer or a request goes on from here
@@ -157,8 +182,11 @@ class SnapshotQueue:
         self, pending: SnapshotRequest, answer: SnapshotAnswered, pause_s: float, now_ns: int
     ) -> None:
         driver, instrument = pending.connection.driver, pending.fetch.instrument
-        if type(pending.fetch) is port.FetchFacts:
-            body = answer.body if answer.status == OK else None
+        body = answer.body if answer.status == OK else None
+        if type(pending.fetch) is port.FetchAudit:
+            if self.audits is not None:
+                self.audits.on_answer(instrument, body, now_ns)
+        elif type(pending.fetch) is port.FetchFacts:
             driver.on_facts(pending.fetch.topic, body, pause_s, now_ns)
         elif answer.status == OK:
             driver.on_snapshot(instrument, answer.body, now_ns)

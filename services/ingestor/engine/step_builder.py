@@ -29,6 +29,8 @@ COUNTERS = (
     "answers_late",
     "trades_dropped",
     "extras_refused",
+    "audits_asked",
+    "audits_unanswered",
 )
 """Shown from the start, so that zero differs from not counted."""
 

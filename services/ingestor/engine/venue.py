@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from services.ingestor.engine.audits import Audits
 from services.ingestor.engine.connection import Connection
 from services.ingestor.engine.driver import FeedDriver
 from services.ingestor.engine.refusals import Refusals
@@ -60,6 +61,16 @@ class Venue:
                     ids=ids,
                 )
             )
+
+        self.audits = self.snapshots.audits = Audits(
+            settings.name,
+            settings.audit,
+            every_s=settings.audit_every_s,
+            budget=feed.rest_budget,
+            connections=self.connections,
+            request=self.snapshots.request,
+            out=out,
+        )
 
     def statuses(self, now_ns: int) -> list[VenueStatus]:
         """Return the venue's status (empty instrument) and those of its books."""
