@@ -1,4 +1,4 @@
-"""GETs of REST order books. IO only; decides nothing."""
+"""Requests for REST order books and facts. IO only; decides nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class RestClient:
     def __init__(self) -> None:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
-    async def get(self, wanted: FetchSnapshot) -> SnapshotAnswered:
-        """Send a GET request; an answer with status 0 has the error that prevented one."""
+    async def ask(self, wanted: FetchSnapshot) -> SnapshotAnswered:
+        """Send the request; an answer with status 0 has the error that prevented one."""
         try:
-            async with self._session(wanted.url).get(wanted.url) as response:
+            async with self._session(wanted.url).request(wanted.method, wanted.url) as response:
                 body = await response.content.read(BODY_BYTES_MAX)
                 while not response.content.at_eof() and len(body) < BODY_BYTES_MAX:
                     body += await response.content.read(BODY_BYTES_MAX - len(body))

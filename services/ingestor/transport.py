@@ -84,7 +84,7 @@ class VenueTransport:
             del self._sockets[wanted.connection]
 
     async def _fetch(self, wanted: FetchSnapshot, deliver: Deliver) -> None:
-        deliver(await self._rest.get(wanted))
+        deliver(await self._rest.ask(wanted))
 
     async def _read(self, wanted: ReadListings, deliver: Deliver) -> None:
         async for answer in read_in_child(wanted.jobs):

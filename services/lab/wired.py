@@ -140,10 +140,9 @@ class WiredFeed(Feed):
         path, _, query = action.url.removeprefix(REST_URL).partition("?")
         answer = None
         if action.venue not in self.refuses:
-            self._remember(
-                self._venue.exchange, self._venue.exchange.by_instrument[action.instrument]
-            )
-            answer = self._direct.request(Request("GET", path, query))
+            if (listing := self._venue.exchange.by_instrument.get(action.instrument)) is not None:
+                self._remember(self._venue.exchange, listing)
+            answer = self._direct.request(Request(action.method, path, query))
         told = SnapshotAnswered(action.request, HTTPStatus.SERVICE_UNAVAILABLE)
         if isinstance(answer, Answer):
             told = SnapshotAnswered(

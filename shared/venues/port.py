@@ -7,7 +7,7 @@ Adding a venue is adding a folder with a ``FEED`` of this shape and passing ``te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -78,6 +78,17 @@ class FetchAudit(msgspec.Struct, frozen=True, gc=False):
     path: str
     weight: int
     not_before_ns: int = 0
+
+
+class FetchAddress(msgspec.Struct, frozen=True, gc=False):
+    """POST ``path`` to the venue's REST for the URL of a connection: no effect of a session, but
+    asked by who opens its connection, see ``AskedAddress``.
+    """
+
+    path: str
+    weight: int
+    not_before_ns: int = 0
+    instrument: str = ""
 
 
 class Reconnect(msgspec.Struct, frozen=True, gc=False):
@@ -228,8 +239,25 @@ class FeedSession(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AskedAddress:
+    """How a venue is asked where to connect, before every connection: POST ``path`` to its REST.
+
+    ``read`` returns the URL from the body of the answer (HTTP 200), or raises ``ParseError``; it is
+    also given the WebSocket URL to use instead of the venue's, empty where none is configured.
+    ``weight`` is what the request costs of the venue's rate budget.
+    """
+
+    path: str
+    weight: int
+    read: Callable[[bytes, str], str]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedConnection:
-    """One socket to open: ``path`` is appended to the venue's WebSocket base URL."""
+    """One socket to open: ``path`` is appended to the venue's WebSocket base URL.
+
+    With ``address`` the venue is asked for the URL first.
+    """
 
     venue: str
     path: str
@@ -237,6 +265,7 @@ class FeedConnection:
     session: FeedSession
     name: str = ""
     kind: FeedKind = FeedKind.DEPTH
+    address: AskedAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)

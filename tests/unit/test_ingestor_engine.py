@@ -31,6 +31,7 @@ from services.ingestor.engine.snapshots import CONCURRENT_MAX
 from services.ingestor.engine.trade_limit import TRADES_PER_S_MAX
 from shared.config_sections import VenueConfig
 from shared.engine import BusBack, BusLost, Stopping
+from shared.errors import ParseError
 from shared.messages.base import BookState
 from shared.messages.control import Alert, Severity
 from shared.messages.market import (
@@ -112,11 +113,14 @@ class Feed:
     lifetime_s: float = 3_600.0
     sessions: dict[str, Session] = field(default_factory=dict)
     extras: tuple[port.FeedKind, ...] = tuple(port.FeedKind)[1:]
+    address: port.AskedAddress | None = None
+    ws_url: str = ""
 
     def connections(self, venue, instruments):
         for instrument in instruments:
             self.sessions[instrument] = session = Session()
-            yield port.FeedConnection(venue, f"/{instrument}", (instrument,), session, instrument)
+            link = port.FeedConnection(venue, f"/{instrument}", (instrument,), session, instrument)
+            yield replace(link, address=self.address)
 
     def extra_connections(self, venue, kind, instruments):
         self.sessions[kind] = session = Session()
@@ -126,9 +130,14 @@ class Feed:
 class World:
     """An engine, the feeds behind it, and all it said; time moves when told to."""
 
-    def __init__(self, extras: tuple[port.FeedKind, ...] = (), **venues: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        extras: tuple[port.FeedKind, ...] = (),
+        feed: Feed | None = None,
+        **venues: tuple[str, ...],
+    ) -> None:
         self.now_ns = T0
-        self.feeds = {name: Feed() for name in venues}
+        self.feeds = {name: feed or Feed() for name in venues}
         self.engine = IngestorEngine(
             [
                 replace(
@@ -282,6 +291,65 @@ def test_connection_is_renewed_before_the_venues_limit():
     assert [s.reason for s in world.published(VenueStatus) if not s.instrument][-1] != ""
     world.run(BACKOFF_S)
     assert [a.connection for a in world.took(OpenConnection)] == [first + 1]
+
+
+def read_address(body: bytes, base: str) -> str:
+    """A venue whose answer is the URL."""
+    if not body:
+        raise ParseError("no URL in it")
+    return f"{base or 'ws://told'}/{body.decode()}"
+
+
+@pytest.mark.parametrize(
+    ("ws_url", "url"), [("ws://v", "ws://told/7"), ("ws://elsewhere", "ws://v/BTC/USDT/7")]
+)
+def test_venue_that_must_be_asked_where_to_connect_is_asked_each_time(ws_url, url):
+    """What is configured goes before what the venue says; ``ws_url`` is the venue's own."""
+    asked = port.AskedAddress("/where", 10, read_address)
+    world = World(feed=Feed(address=asked, ws_url=ws_url), v=("BTC/USDT",))
+    for _ in range(2):
+        assert not world.took(OpenConnection)
+        (request,) = world.took(FetchSnapshot)
+        assert (request.method, request.url) == ("POST", "http://v/where")
+        world.give(SnapshotAnswered(request.request, 200, b"7"))
+        (wanted,) = world.actions[-1:]
+        assert (type(wanted), wanted.url) == (OpenConnection, url)
+        (connection,) = world.open()
+        assert world.engine.unready() != "v is not connected"
+        world.give(ConnectionClosed(connection, "lost"))
+        world.run(1)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "reason"),
+    [
+        (200, b"", "", "no address: no URL in it"),
+        (503, b"down", "", "no address: HTTP 503"),
+        (0, b"", "TimeoutError()", "no address: TimeoutError()"),
+    ],
+)
+def test_address_that_is_not_told_is_asked_for_again_ever_later(status, body, error, reason):
+    world = World(feed=Feed(address=port.AskedAddress("/where", 1, read_address)), v=("BTC/USDT",))
+    delays = []
+    for _ in range(3):
+        (request,) = world.took(FetchSnapshot)
+        world.give(SnapshotAnswered(request.request, status, body, error=error))
+        (note,) = [n for n in world.took(LogEntry) if n.event == "disconnected"]
+        assert note.fields["reason"] == reason
+        delays.append(note.fields["retry_s"])
+        assert not world.took(OpenConnection)
+        world.run(delays[-1])
+    assert delays == [BACKOFF_S, BACKOFF_S * 2, BACKOFF_S * 4]
+
+
+def test_address_is_not_asked_for_within_the_venues_pause():
+    world = World(feed=Feed(address=port.AskedAddress("/where", 1, read_address)), v=("BTC/USDT",))
+    (request,) = world.took(FetchSnapshot)
+    world.give(SnapshotAnswered(request.request, 429, retry_after="20"))
+    world.run(19)
+    assert not world.took(FetchSnapshot)
+    world.run(1)
+    assert len(world.took(FetchSnapshot)) == 1
 
 
 @pytest.mark.parametrize(

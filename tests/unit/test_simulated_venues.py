@@ -48,10 +48,19 @@ class World:
         for kind in feed.extras:
             connections += feed.extra_connections(adapter, kind, names)
         for connection in connections:
-            opened = self.host.connect(connection.path)
+            opened = self.host.connect(self.path_of(connection))
             assert opened is not None, f"nobody serves {connection.path}"
             self.links.append((connection.session, opened))
             self.carry_out(connection.session, opened, connection.session.on_open(self.now_ns))
+
+    def path_of(self, connection) -> str:
+        """Where to connect, as the venue itself says where it must be asked."""
+        asked = connection.address
+        if asked is None:
+            return connection.path
+        answer = self.host.request(Request("POST", asked.path))
+        assert isinstance(answer, Answer), answer
+        return asked.read(answer.body, "ws://host" + connection.path).removeprefix("ws://host")
 
     def _fair(self, venue: str, base: str) -> float:
         return self.market.fair(venue, base)

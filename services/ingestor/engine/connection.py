@@ -1,12 +1,13 @@
 """One connection to a venue: when it is opened, renewed and given up. Pure.
 
 Before the venue would cut a connection (often after 24 h) it is renewed at a time of its own, so
-that not all go at once; the session then starts new epochs.
+that not all go at once; the session then starts new epochs. Where the venue says anew where to
+connect, it is asked each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from services.ingestor.engine.driver import FeedDriver
 from services.ingestor.engine.requests import (
@@ -14,9 +15,11 @@ from services.ingestor.engine.requests import (
     LogLevel,
     OpenConnection,
     SendFrames,
+    SnapshotAnswered,
 )
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.delays import GrowingDelay, Uniform
+from shared.errors import ParseError
 
 GOING_AWAY = (1012, 1013)
 """Close codes (service restart, try again later) with which a venue says that it is not the
@@ -30,6 +33,7 @@ TICK_NS = 200_000_000
 LIFETIME_SHARE = 0.95
 """A connection is renewed at a random time between half of this share of its lifetime and all."""
 NEVER_NS = 1 << 62
+OK = 200
 
 
 class Connection:
@@ -37,11 +41,13 @@ class Connection:
 
     Args:
         driver: What frames are handed to.
-        url: Where to connect.
+        url: Where to connect; where the venue is asked for it, what to use instead of its answer,
+            or empty.
         lifetime_s: How long the venue lets a connection live.
         out: Takes what is decided.
         uniform: Jitter.
         ids: Names of connections, shared by all of the engine.
+        ask_address: Asks the venue where to connect; ``on_address`` is called with its answer.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class Connection:
         out: StepBuilder,
         uniform: Uniform,
         ids: Iterator[int],
+        ask_address: Callable[[Connection, int], None] | None = None,
     ) -> None:
         self.driver = driver
         self.id = 0
@@ -61,6 +68,7 @@ class Connection:
         """When ``on_timer`` must be called."""
         self._url, self._lifetime_s, self._out = url, lifetime_s, out
         self._uniform, self._ids = uniform, ids
+        self._ask_address = ask_address
         self._backoff = GrowingDelay(BACKOFF_S, BACKOFF_S_MAX, uniform)
         self._opened_ns = NEVER_NS
         self._renew_ns = NEVER_NS
@@ -70,7 +78,24 @@ class Connection:
         self.id = next(self._ids)
         self._opened_ns = NEVER_NS
         self.due_ns = NEVER_NS
-        self._out.do(OpenConnection(self.id, self._url, self.driver.venue))
+        if self._ask_address is not None:
+            self._ask_address(self, now_ns)
+        else:
+            self._out.do(OpenConnection(self.id, self._url, self.driver.venue))
+
+    def on_address(self, answer: SnapshotAnswered, now_ns: int) -> None:
+        """The venue says where to connect, or does not."""
+        asked = self.driver.connection.address
+        assert asked is not None, "only then it is asked"
+        if answer.status != OK:
+            self._end(f"no address: {answer.error or f'HTTP {answer.status}'}", now_ns)
+            return
+        try:
+            url = asked.read(answer.body, self._url)
+        except ParseError as error:
+            self._end(f"no address: {error}", now_ns)
+            return
+        self._out.do(OpenConnection(self.id, url, self.driver.venue))
 
     def on_opened(self, now_ns: int) -> None:
         """The connection is up."""
@@ -138,7 +163,7 @@ class Connection:
             LogLevel.WARNING,
             "disconnected",
             venue=driver.venue,
-            url=self._url,
+            url=self._url or (driver.connection.address or driver.connection).path,
             connection=driver.connection.name,
             reason=reason,
             retry_s=delay_s,

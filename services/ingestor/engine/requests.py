@@ -38,7 +38,8 @@ class CloseConnection(Action, frozen=True):
 
 
 class FetchSnapshot(Action, frozen=True):
-    """GET ``url``, a REST order book. ``request`` goes back in the answer.
+    """Ask ``url`` for a REST order book, other facts or an address. ``request`` goes back in the
+    answer.
 
     ``is_audit``: books are compared with it, none is made from it.
     """
@@ -49,6 +50,7 @@ class FetchSnapshot(Action, frozen=True):
     connection: int
     instrument: str
     is_audit: bool = False
+    method: str = "GET"
 
 
 class ListingJob(msgspec.Struct, frozen=True):

@@ -1,10 +1,10 @@
 """REST order books, and other facts, of one venue, asked for within its rate budget. Pure.
 
-Books come first, then facts, then what books are compared with. Requests wait for their turn in
-three ways: the time the session set (backoff), the venue's answer (``Retry-After`` of a 429 or 418
-stops every request), and a bucket that refills with the share of the venue's weight per minute that
-snapshots may use. At most ``CONCURRENT_MAX`` are in flight, so that a hundred books lost at once
-neither storm the venue nor starve the feed of CPU.
+Addresses of connections come first, then books, then facts, then what books are compared with.
+Requests wait for their turn in three ways: the time the session set (backoff), the venue's answer
+(``Retry-After`` of a 429 or 418 stops every request), and a bucket that refills with the share of
+the venue's weight per minute that snapshots may use. At most ``CONCURRENT_MAX`` are in flight, so
+that a hundred books lost at once neither storm the venue nor starve the feed of CPU.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
-from services.ingestor.engine.connection import NEVER_NS, Connection
+from services.ingestor.engine.connection import NEVER_NS, OK, Connection
 from services.ingestor.engine.requests import FetchSnapshot, LogLevel, SnapshotAnswered
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.ratelimit import TokenBucket
@@ -23,7 +23,6 @@ from shared.venues import port
 CONCURRENT_MAX = 4
 BURST_S = 10.0
 """The bucket holds this many seconds of the budget: what may be asked at once after quiet."""
-OK = 200
 BAD_REQUEST = 400
 FORBIDDEN = 403
 NOT_FOUND = 404
@@ -37,8 +36,8 @@ DEFINITE = (BAD_REQUEST, NOT_FOUND)
 ERROR_BYTES_MAX = 200
 
 
-Fetch = port.FetchSnapshot | port.FetchFacts | port.FetchAudit
-_RANK = {port.FetchSnapshot: 0, port.FetchFacts: 1, port.FetchAudit: 2}
+Fetch = port.FetchAddress | port.FetchSnapshot | port.FetchFacts | port.FetchAudit
+_RANK = {port.FetchAddress: 0, port.FetchSnapshot: 1, port.FetchFacts: 2, port.FetchAudit: 3}
 
 
 class AuditBooks(Protocol):
@@ -63,7 +62,9 @@ class SnapshotRequest:
     @property
     def is_current(self) -> bool:
         """Tell whether the connection is still the one that asked."""
-        return self.connection.id == self.opened and self.connection.driver.is_open
+        if self.connection.id != self.opened:
+            return False
+        return self.connection.driver.is_open or type(self.fetch) is port.FetchAddress
 
     @property
     def rank(self) -> tuple[int, int, int]:
@@ -110,7 +111,7 @@ class SnapshotQueue:
 
     def request(self, connection: Connection, fetch: Fetch, now_ns: int) -> None:
         """Ask in its turn; a newer request for the same replaces the one before."""
-        if not connection.driver.is_open:
+        if not connection.driver.is_open and type(fetch) is not port.FetchAddress:
             return
         pending = SnapshotRequest(connection, connection.id, fetch, next(self._ids))
         self._waiting.pop(pending.key, None)
@@ -165,6 +166,7 @@ class SnapshotQueue:
                     pending.opened,
                     pending.fetch.instrument,
                     is_audit,
+                    "POST" if type(pending.fetch) is port.FetchAddress else "GET",
                 )
             )
         self.due_ns = NEVER_NS  # an answer or a request goes on from here
@@ -183,7 +185,9 @@ class SnapshotQueue:
     ) -> None:
         driver, instrument = pending.connection.driver, pending.fetch.instrument
         body = answer.body if answer.status == OK else None
-        if type(pending.fetch) is port.FetchAudit:
+        if type(pending.fetch) is port.FetchAddress:
+            pending.connection.on_address(answer, now_ns)
+        elif type(pending.fetch) is port.FetchAudit:
             if self.audits is not None:
                 self.audits.on_answer(instrument, body, now_ns)
         elif type(pending.fetch) is port.FetchFacts:

@@ -51,14 +51,17 @@ class Venue:
             described += feed.extra_connections(settings.name, kind, instruments)
         for each in described:
             driver = FeedDriver(each, out, self._request_snapshot, source, refusals)
+            is_asked = each.address is not None
+            url = settings.ws_url + each.path
             self.connections.append(
                 Connection(
                     driver,
-                    settings.ws_url + each.path,
+                    "" if is_asked and settings.ws_url == feed.ws_url else url,
                     lifetime_s=feed.lifetime_s,
                     out=out,
                     uniform=uniform,
                     ids=ids,
+                    ask_address=self._ask_address if is_asked else None,
                 )
             )
 
@@ -145,6 +148,11 @@ class Venue:
         """Return the connection that carries the book: a venue's first one with it."""
         carrying = (c for c in self.connections if instrument in c.driver.connection.instruments)
         return next(carrying, None)
+
+    def _ask_address(self, connection: Connection, now_ns: int) -> None:
+        asked = connection.driver.connection.address
+        assert asked is not None, "only then it is asked"
+        self.snapshots.request(connection, port.FetchAddress(asked.path, asked.weight), now_ns)
 
     def _request_snapshot(
         self, driver: FeedDriver, fetch: port.FetchSnapshot | port.FetchFacts, now_ns: int
