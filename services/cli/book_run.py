@@ -62,7 +62,7 @@ class BookRun:
                 case Emit(BookDelta() as delta):
                     self._on_delta(delta, item)
                 case BestQuote():
-                    self._on_quote(effect)
+                    self._on_quote(effect, item)
                 case Emit(BookSnapshot() as snapshot):
                     self._on_snapshot(snapshot)
                 case Checked(_, ok):
@@ -115,22 +115,26 @@ class BookRun:
         while quotes and next(iter(quotes)) <= delta.seq:
             del quotes[next(iter(quotes))]
         if quote is not None:
-            self._compare(quote)
+            self._compare(quote, item)
 
-    def _on_quote(self, quote: BestQuote) -> None:
+    def _on_quote(self, quote: BestQuote, item: CaptureItem) -> None:
         if quote.update_id == self._delta_seq and self.state is State.LIVE:
             if not self._is_compared:
-                self._compare(quote)
+                self._compare(quote, item)
         elif self._delta_seq is None or quote.update_id > self._delta_seq:
             self._quotes[quote.update_id] = quote
             if len(self._quotes) > QUOTES_MAX:
                 del self._quotes[next(iter(self._quotes))]
 
-    def _compare(self, quote: BestQuote) -> None:
+    def _compare(self, quote: BestQuote, item: CaptureItem) -> None:
         self._is_compared = True
-        self.report.oracle.checked += 1
+        oracle = self.report.oracle
+        oracle.checked += 1
         bid, ask = self.book.best_bid() or NO_LEVEL, self.book.best_ask() or NO_LEVEL
-        self.report.oracle.equal += (bid, ask) == (quote.bid, quote.ask)
+        if (bid, ask) == (quote.bid, quote.ask):
+            oracle.equal += 1
+        elif len(oracle.failed_at) < LISTED_MAX:
+            oracle.failed_at.append(LineRef(item.path, item.line))
 
     def _on_checked(self, ok: bool | None, item: CaptureItem) -> None:
         checksums = self.report.checksums

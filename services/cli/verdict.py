@@ -40,10 +40,15 @@ class Checksums:
 
 @dataclass(slots=True)
 class Oracle:
-    """Depth updates whose id a best quote also carries, and how many agree with it."""
+    """Depth updates whose id a best quote also carries, and how many agree with it.
+
+    ``failed_at`` are the lines at which one did not: of the update or of the quote, whichever came
+    later. What is wrong came there or before, since the last one that agreed.
+    """
 
     checked: int = 0
     equal: int = 0
+    failed_at: list[LineRef] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -116,6 +116,12 @@ def render(report: VerifyReport) -> None:
                 markup=False,
                 soft_wrap=True,
             )
+        for at in book.oracle.failed_at:
+            console.print(
+                f"oracle: {at.path}:{at.line}: {book.instrument} has not the venue's best prices",
+                markup=False,
+                soft_wrap=True,
+            )
     for problem in report.parse_errors:
         console.print(
             f"unreadable: {problem.path}:{problem.line}: {problem.reason}",

@@ -168,6 +168,7 @@ def test_the_oracle_must_agree_whichever_comes_first(tmp_path):
     rows[8] = quote(6, qty="6.75")
     report, book = verdict(tmp_path, rows)
     assert not report.ok and (book.oracle.checked, book.oracle.equal) == (2, 1)
+    assert [at.line for at in book.oracle.failed_at] == [9]
     assert book.state is State.LIVE and gaps(book) == []
 
 
