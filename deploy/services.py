@@ -14,7 +14,7 @@ from shared.config_dashboard import DashboardConfig
 from shared.config_sections import ExporterConfig
 from shared.services import ALL_SERVICES, USUAL_SERVICES, Network, ServiceSpec
 from shared.streams import keys_of
-from shared.venues.registry import ADAPTERS, EVERY, load_simulated
+from shared.venues.registry import ADAPTERS, TRADED, load_simulated
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -152,7 +152,7 @@ def compose(text: str) -> str:
     """Return the compose file with the services of the table."""
     mounts = [f"      - secret-{user}:/run/arb/secrets/{user}" for user in acl.USERS]
     services = [line for spec in ALL_SERVICES for line in compose_service(spec)]
-    keys = [line for adapter in EVERY for line in venue_keys(adapter)]
+    keys = [line for adapter in TRADED for line in venue_keys(adapter)]
     text = with_region(text, "keys of each venue", keys)
     text = with_region(text, "venues", [f"      ARB_VENUES: {' '.join(ADAPTERS)}"])
     text = with_region(text, "secrets of each", mounts)

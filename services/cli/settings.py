@@ -37,7 +37,7 @@ from shared.store.extra import must_have
 from shared.strategy_inputs import check_strategies
 from shared.streams import SIGNED
 from shared.venues.ccxt_classes import check_exchange
-from shared.venues.registry import load_feed
+from shared.venues.registry import check_takes_orders, load_feed
 from shared.watch.link import Target
 
 
@@ -127,9 +127,9 @@ def has_derivatives(venue: VenueConfig) -> bool:
 
 
 def check_gateways(config: Config, where: str) -> None:
-    """Refuse a venue whose exchange of ccxt is none, or lacks what orders need.
+    """Refuse a venue whose exchange of ccxt is none, or lacks what orders need, or has only books.
 
-    The latter is left to live and simulated trading: on paper no order is sent.
+    What orders need is left to live and simulated trading: on paper none is sent.
 
     Raises:
         ConfigError: There is one; the text says what is missing.
@@ -137,8 +137,16 @@ def check_gateways(config: Config, where: str) -> None:
     generic = [(n, v) for n, v in config.venues.items() if v.ccxt_id]
     for name, venue in generic:
         check_exchange(venue.ccxt_id, f"{where}: venues.{name}.ccxt_id: ")
+    if config.executor.mode == "paper":
+        return
+    for name, venue in config.venues.items():
+        if venue.trade and not venue.ccxt_id:
+            try:
+                check_takes_orders(name, venue.adapter or name)
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {error}") from error
     generic = [(n, v) for n, v in generic if v.trade]
-    if not generic or config.executor.mode == "paper":
+    if not generic:
         return
     # Here, because nobody else needs ccxt to check a configuration.
     from shared.accounts.venue_capabilities import check_generic, probed

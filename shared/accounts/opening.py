@@ -15,7 +15,12 @@ from shared.config import Secret, read_secret, simulated_host
 from shared.config_sections import Config, VenueConfig
 from shared.errors import ConfigError
 from shared.venues.order_port import OrderQuirks
-from shared.venues.registry import load_account_feed, load_ccxt_setup, load_feed
+from shared.venues.registry import (
+    check_takes_orders,
+    load_account_feed,
+    load_ccxt_setup,
+    load_feed,
+)
 
 
 def is_local(url: str, simulated_host: str = "") -> bool:
@@ -63,10 +68,13 @@ def open_account(
     """Return the gateway of a venue's account, with keys of ``owner`` where there are any.
 
     Raises:
-        ConfigError: The mode does not allow an address, credentials are missing, or ccxt's
-            exchange cannot do what live arbitrage needs.
+        ConfigError: The mode does not allow an address, credentials are missing, no order can be
+            sent there, or ccxt's exchange cannot do what live arbitrage needs.
     """
     venue = config.venues[name]
+    adapter = venue.adapter or name
+    if not venue.ccxt_id:
+        check_takes_orders(name, adapter)
     local = is_local(venue.rest_url, simulated_host(environ))
     if config.executor.mode == "simulated" and not local:
         raise ConfigError(
@@ -74,7 +82,6 @@ def open_account(
             "orders to loopback addresses only, like http://127.0.0.1:9000"
         )
     key, secret = read_keys(name, config, environ, owner)
-    adapter = venue.adapter or name
     setup = load_ccxt_setup(adapter)
     timeout_ms = int(config.executor.request_timeout_ms)
     ccxt_id = venue.ccxt_id or load_feed(adapter).ccxt_id

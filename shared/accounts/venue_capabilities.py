@@ -23,7 +23,13 @@ from shared.errors import ConfigError
 from shared.messages.terms import TimeInForce
 from shared.venues.ccxt_classes import check_exchange, load_exchange
 from shared.venues.order_port import OrderQuirks
-from shared.venues.registry import EVERY, load_account_feed, load_ccxt_setup, load_feed
+from shared.venues.registry import (
+    EVERY,
+    load_account_feed,
+    load_ccxt_setup,
+    load_feed,
+    takes_orders,
+)
 
 
 class VenueAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,17 +172,23 @@ def _answer(name: str, found: Probed) -> VenueAnswer:
 
 
 def _native(name: str, adapter: str) -> VenueAnswer:
-    feed = load_feed(adapter)
+    findings, lacking = _native_findings(adapter), [] if takes_orders(adapter) else [BOOKS_ONLY.why]
     return VenueAnswer(
         venue=name,
         gateway="native",
-        ccxt_id=feed.ccxt_id,
-        findings=dict(_native_findings(adapter)),
-        missing=[],
+        ccxt_id=load_feed(adapter).ccxt_id,
+        findings=dict(findings),
+        missing=lacking,
     )
 
 
+BOOKS_ONLY = Finding(False, "market data only here: no order can be sent")
+
+
 def _native_findings(adapter: str) -> Findings:
+    books = {Capability.BOOKS: Finding(True, f"native, by adapter {adapter}")}
+    if not takes_orders(adapter):
+        return {**dict.fromkeys(Capability, BOOKS_ONLY), **books}
     quirks, times = load_quirks(adapter), load_quirks(adapter).TIMES_IN_FORCE
 
     def in_force(time: TimeInForce) -> Finding:
@@ -186,7 +198,7 @@ def _native_findings(adapter: str) -> Findings:
     reduces, follows = bool(quirks.REDUCE_ONLY), load_account_feed(adapter) is not None
     return {
         **{what: Finding(True, "native") for what in Capability},
-        Capability.BOOKS: Finding(True, f"native, by adapter {adapter}"),
+        **books,
         Capability.SPOT: Finding(spot, "native" if spot else "derivatives only"),
         Capability.IOC: in_force(TimeInForce.IOC),
         Capability.POST_ONLY: in_force(TimeInForce.PO),

@@ -16,9 +16,18 @@ if TYPE_CHECKING:  # who trades loads no simulated venue
     from shared.simulated.port import Simulated
 
 ADAPTERS = ("binance", "binanceusdm", "kraken", "gateio")
-MORE = ("bybit",)
+MORE = ("bybit", "kucoin")
 """Simulated only where more venues are asked for: without them the market stays as it was."""
 EVERY = (*ADAPTERS, *MORE)
+
+
+def takes_orders(adapter: str) -> bool:
+    """Tell whether orders can be sent there; a folder without ``orders`` has market data only."""
+    return find_spec(f"shared.venues.{adapter}.orders") is not None
+
+
+TRADED = tuple(adapter for adapter in EVERY if takes_orders(adapter))
+"""Those at which orders can be sent; the others are read, and traded on paper."""
 
 
 class CcxtSetup(Protocol):
@@ -51,6 +60,20 @@ def load_ccxt_setup(adapter: str) -> CcxtSetup:
     """
     _check(adapter)
     return cast("CcxtSetup", import_module(f"shared.venues.{adapter}.ccxt_urls"))
+
+
+def check_takes_orders(name: str, adapter: str) -> None:
+    """Refuse a venue's section that would send orders where only market data is known.
+
+    Raises:
+        ConfigError: It would, or there is no such adapter.
+    """
+    _check(adapter)
+    if not takes_orders(adapter):
+        raise ConfigError(
+            f"venues.{name}: {adapter} is known here for its market data only, no order can be "
+            f'sent to it; give trade = false, or executor.mode = "paper"'
+        )
 
 
 def load_account_feed(adapter: str) -> AccountFeed | None:

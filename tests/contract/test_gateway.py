@@ -38,11 +38,11 @@ from shared.messages.execution import OrderStatus
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import OrderTerms, OrderType, TimeInForce
-from shared.venues.registry import EVERY, load_simulated
+from shared.venues.registry import TRADED, load_simulated
 from tests.support import ROOT, eventually
 
 D = Decimal
-VENUES = {name: load_simulated(name).LISTINGS[0].instrument for name in EVERY}
+VENUES = {name: load_simulated(name).LISTINGS[0].instrument for name in TRADED}
 OTHERS = {"otherbinance": ("binance", "binanceus")}
 """Tried through the generic gateway: the simulated venue, and as which exchange ccxt meets it."""
 RULES = InstrumentRules(

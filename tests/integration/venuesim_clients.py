@@ -11,12 +11,19 @@ import aiohttp
 import ccxt.pro
 
 from services.venuesim.app import Server, serve
-from shared.venues.registry import EVERY, load_ccxt_setup, load_feed, load_simulated
+from shared.venues.registry import (
+    EVERY,
+    TRADED,
+    load_ccxt_setup,
+    load_feed,
+    load_simulated,
+)
 
 T = TypeVar("T")
 
 SYMBOLS = {name: load_simulated(name).LISTINGS[0].instrument for name in EVERY}
-VENUES = EVERY
+VENUES = TRADED
+"""Those that take orders; of the others only market data is simulated."""
 WAIT_S = 15.0
 
 

@@ -20,7 +20,7 @@ from shared.accounts.venue_capabilities import any_exchange, check_generic, conf
 from shared.config_sections import VenueConfig
 from shared.errors import ConfigError
 from shared.venues.ccxt_classes import exchange_ids
-from shared.venues.registry import EVERY, load_ccxt_setup, load_feed
+from shared.venues.registry import EVERY, TRADED, load_ccxt_setup, load_feed
 
 THERE = Finding(True, "taken as read")
 
@@ -42,7 +42,7 @@ def test_every_exchange_gets_an_answer() -> None:
         if answer.gateway == "generic":
             assert [line.partition(" (")[0] for line in answer.missing] == lacking
     tradable = {name for name, answer in answers.items() if answer.can_trade}
-    own = {load_feed(adapter).ccxt_id for adapter in EVERY}
+    own = {load_feed(adapter).ccxt_id for adapter in TRADED}
     assert tradable == own | {"binanceus"}
 
 
@@ -176,7 +176,16 @@ def test_what_is_shown_of_a_section_is_what_the_system_makes_of_it(name: str, wh
         load_feed(name)
 
 
-@pytest.mark.parametrize("adapter", EVERY)
+@pytest.mark.parametrize("adapter", sorted({*EVERY} - {*TRADED}))
+def test_a_venue_of_market_data_only_says_so(adapter: str) -> None:
+    answer = configured(adapter, VenueConfig(instruments=["BTC/USDT"]))
+    assert (answer.gateway, answer.can_trade) == ("native", False)
+    assert answer.missing == ["market data only here: no order can be sent"]
+    assert set(answer.findings) == set(Capability)
+    assert [what for what, found in answer.findings.items() if found.can] == [Capability.BOOKS]
+
+
+@pytest.mark.parametrize("adapter", TRADED)
 def test_the_own_gateways_say_what_they_can(adapter: str) -> None:
     answer = configured(adapter, VenueConfig(instruments=["BTC/USDT"]))
     assert (answer.gateway, answer.ccxt_id) == ("native", load_feed(adapter).ccxt_id)

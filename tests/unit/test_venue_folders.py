@@ -12,11 +12,13 @@ from shared.venues.order_port import OrderQuirks
 from shared.venues.port import Feed, Recordings
 from shared.venues.registry import (
     EVERY,
+    TRADED,
     CcxtSetup,
     load_ccxt_setup,
     load_feed,
     load_recordings,
     load_simulated,
+    takes_orders,
 )
 from tests.support import ROOT
 
@@ -28,9 +30,9 @@ EVERY_VENUE_HAS = (
     "feed.py",
     "recordings.py",
     "ccxt_urls.py",
-    "orders.py",
     "simulated/venue.py",
 )
+WHERE_ORDERS_ARE_SENT = "orders.py"
 
 PLACES = {
     "shared/venues/registry.py": True,
@@ -57,6 +59,8 @@ def test_a_folder_holds_what_the_guide_asks_for(adapter: str) -> None:
     for name in EVERY_VENUE_HAS:
         assert (VENUES / adapter / name).exists(), f"{adapter} has no {name}"
         assert f"`{name}`" in section, f"the guide does not name {name}"
+    assert f"`{WHERE_ORDERS_ARE_SENT}`" in section
+    assert takes_orders(adapter) is (VENUES / adapter / WHERE_ORDERS_ARE_SENT).exists()
     assert set(re.findall(r"`(\w+\.py|simulated/\w+\.py)`", section)) >= set(EVERY_VENUE_HAS)
 
 
@@ -88,7 +92,6 @@ def test_a_venue_is_named_in_its_folder_and_in_the_places_of_the_guide(adapter: 
         (load_feed, Feed),
         (load_recordings, Recordings),
         (load_ccxt_setup, CcxtSetup),
-        (load_quirks, OrderQuirks),
         (load_simulated, Simulated),
     ],
     ids=lambda value: value.__name__,
@@ -97,6 +100,11 @@ def test_a_folder_offers_what_is_asked_of_it(load, protocol, adapter: str) -> No
     offered = load(adapter)
     missing = sorted(name for name in asked_by(protocol) if not hasattr(offered, name))
     assert not missing, f"{adapter}: {protocol.__name__} has no {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("adapter", TRADED)
+def test_a_folder_with_orders_offers_what_is_asked_of_them(adapter: str) -> None:
+    test_a_folder_offers_what_is_asked_of_it(load_quirks, OrderQuirks, adapter)
 
 
 @pytest.mark.parametrize("adapter", EVERY)
