@@ -17,7 +17,7 @@ has an epoch that rises; snapshot requests back off, capped, spread by a hash of
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 from zlib import crc32
@@ -85,8 +85,8 @@ class Update(Protocol):
         """Changed asks."""
 
     @property
-    def ts_venue(self) -> int:
-        """The venue's event time in its own unit, see ``times.py``."""
+    def ts_venue(self) -> int | None:
+        """The venue's event time in its own unit, see ``times.py``, where it says one."""
 
 
 class Snapshot(Protocol):
@@ -171,7 +171,12 @@ class BreakRate:
 
 
 class JoinedBook:
-    """One book's synchronisation; answers with effects, holds no levels."""
+    """One book's synchronisation; answers with effects, holds no levels.
+
+    ``newer_than`` takes out of a delta that begins before the book's end what that contains
+    already, for venues whose changes carry their own numbers. Levels are absolute: where they do
+    not, all of it is applied.
+    """
 
     def __init__(
         self,
@@ -183,6 +188,7 @@ class JoinedBook:
         *,
         sizes: Sequence[int],
         early_max: int = EARLY_DELTAS_MAX,
+        newer_than: Callable[[int, Update], Update] | None = None,
     ) -> None:
         self.venue = venue
         self.instrument = instrument
@@ -192,6 +198,7 @@ class JoinedBook:
         self._path = snapshot_path
         self._weight = weight
         self._sizes = sizes
+        self._newer_than = newer_than
         self._seq = 0
         self._untouched = False  # live, but nothing was applied to the snapshot yet
         self._early: deque[tuple[Update, int]] = deque()
@@ -375,6 +382,9 @@ class JoinedBook:
     def _delta(self, update: Update, ts_recv_ns: int) -> Emit:
         seq_prev, self._seq = self._seq, update.last_id
         self._untouched = False
+        if self._newer_than is not None and update.first_id <= seq_prev:
+            update = self._newer_than(seq_prev, update)
+        ts_venue = update.ts_venue
         return Emit(
             BookDelta(
                 venue=self.venue,
@@ -385,6 +395,6 @@ class JoinedBook:
                 bids=update.bids,
                 asks=update.asks,
                 ts_recv_ns=ts_recv_ns,
-                ts_venue_ns=unix_ns(update.ts_venue),
+                ts_venue_ns=None if ts_venue is None else unix_ns(ts_venue),
             )
         )

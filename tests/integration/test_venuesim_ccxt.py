@@ -14,12 +14,14 @@ import pytest
 
 from services.venuesim.app import Options
 from shared.venues.binanceusdm.simulated.rest import LISTEN_KEY
-from shared.venues.registry import load_account_feed, load_feed, load_simulated
+from shared.venues.registry import EVERY, load_account_feed, load_feed, load_simulated
 from tests.integration.venuesim_clients import SYMBOLS, VENUES, client, simulation, within
 from tests.support import eventually
 
 HAS_USER_STREAM = [name for name in VENUES if load_account_feed(name) is not None]
 """Where the account is followed on a socket: the simulated side serves that, too."""
+PUBLIC = pytest.mark.parametrize("venue", EVERY)
+"""What needs no orders."""
 
 
 @pytest.fixture
@@ -37,6 +39,7 @@ def far_below(exchange, symbol: str, book) -> float:
     return float(exchange.price_to_precision(symbol, book["bids"][0][0] * 0.8))
 
 
+@PUBLIC
 async def test_markets_carry_the_venues_rules(sim, venue):
     server, _ = sim
     async with client(server, venue) as exchange:
@@ -64,6 +67,7 @@ def moved(urls: dict, base: str) -> dict:
     }
 
 
+@PUBLIC
 @pytest.mark.parametrize("has_keys", [False, True])
 async def test_markets_load_in_an_unmodified_client(sim, venue, has_keys):
     server, _ = sim
@@ -88,6 +92,7 @@ async def test_each_venue_is_served_below_its_name_too(sim, venue):
         await within(exchange.cancel_order(order["id"], symbol))
 
 
+@PUBLIC
 async def test_watched_book_is_the_venues_book(sim, venue):
     server, control = sim
     symbol = SYMBOLS[venue]
@@ -125,6 +130,7 @@ async def test_watched_book_is_the_venues_book(sim, venue):
             task.cancel()
 
 
+@PUBLIC
 async def test_public_streams_and_answers(sim, venue):
     server, _ = sim
     symbol = SYMBOLS[venue]
@@ -136,9 +142,9 @@ async def test_public_streams_and_answers(sim, venue):
         assert quote["bid"] < quote["ask"]
         ticker = await within(exchange.watch_ticker(symbol))
         assert ticker["last"] > 0
-        book = await exchange.fetch_order_book(symbol, 5)
+        book = await exchange.fetch_order_book(symbol, 20)
         assert book["bids"][0][0] < book["asks"][0][0]
-        assert len(book["bids"]) == 5
+        assert len(book["bids"]) == 20
         assert (await exchange.fetch_trades(symbol))[-1]["price"] > 0
         assert (await exchange.fetch_ticker(symbol))["bid"] > 0
         assert abs(await exchange.fetch_time() - exchange.milliseconds()) < 3_000

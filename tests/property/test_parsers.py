@@ -14,6 +14,7 @@ from shared.venues.bybit import parse as bybit_parse
 from shared.venues.funding import HISTORY, TERMS
 from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
+from shared.venues.kucoin import parse as kucoin_parse
 from shared.venues.registry import EVERY, load_feed, load_recordings, load_simulated
 
 SAMPLES = (
@@ -29,6 +30,9 @@ SAMPLES = (
     b'[{"symbol":"BTCUSDT","fundingTime":1680652800007,"fundingRate":"1e-4","markPrice":""}]',
     b'{"lastUpdateId":50,"bids":[["61837.63","3.78"]],"asks":[]}',
     b'{"code":2,"msg":"Invalid request","id":1}',
+    b'{"topic":"/market/level2:BTC-USDT","type":"message","subject":"trade.l2update","data":{"changes":'
+    b'{"asks":[["1.5","2","3"]],"bids":[]},"sequenceEnd":3,"sequenceStart":3,"symbol":"BTC-USDT"}}',
+    b'{"code":"200000","data":{"sequence":"3","bids":[["1","2"]],"asks":[]}}',
     b'{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USDT","bids":[{"price":1.5,"qty":2}],'
     b'"asks":[],"checksum":974947235,"timestamp":"2023-10-06T17:35:55.440295Z"}]}',
     b'{"channel":"trade","type":"update","data":[{"symbol":"BTC/USDT","side":"sell","price":4136.4,'
@@ -81,6 +85,12 @@ PARSERS = (
     bybit_parse.parse_terms,
     bybit_parse.parse_history,
     bybit_parse.parse_envelope,
+    kucoin_parse.parse_book,
+    kucoin_parse.parse_trade,
+    kucoin_parse.parse_quote,
+    kucoin_parse.parse_rest_book,
+    kucoin_parse.parse_bullet,
+    kucoin_parse.parse_envelope,
 )
 INSTRUMENTS = {name: load_simulated(name).LISTINGS[0].instrument for name in EVERY}
 

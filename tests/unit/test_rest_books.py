@@ -17,6 +17,7 @@ PATHS = {
         "BTC/USDT",
         "/api/v4/spot/order_book?currency_pair=BTC_USDT&limit=100&with_id=true",
     ),
+    "kucoin": ("BTC/USDT", "/api/v1/market/orderbook/level2_100?symbol=BTC-USDT"),
     "bybit": ("BTC/USD:BTC", "/v5/market/orderbook?category=inverse&symbol=BTCUSD&limit=50"),
 }
 ANSWERS = {
@@ -28,11 +29,13 @@ ANSWERS = {
     b'"bids":[["4.00000","431.000",1616663112]]}}}',
     "gateio": b'{"id":1027024,"current":1623898993123,"update":1623898993121,'
     b'"asks":[["4.000002","12"]],"bids":[["4.0","431"]]}',
+    "kucoin": b'{"code":"200000","data":{"time":1550653727731,"sequence":"1027024",'
+    b'"bids":[["4","431"]],"asks":[["4.000002","12"]]}}',
     "bybit": b'{"retCode":0,"retMsg":"OK","result":{"s":"BTCUSD","a":[["4.000002","12"]],'
     b'"b":[["4","431"]],"ts":1716863719031,"u":230704,"seq":1432604333,"cts":1716863718905},'
     b'"retExtInfo":{},"time":1716863719382}',
 }
-NUMBERED = {"binance", "binanceusdm", "gateio"}
+NUMBERED = {"binance", "binanceusdm", "gateio", "kucoin"}
 """Whose number is one that their streams carry."""
 
 

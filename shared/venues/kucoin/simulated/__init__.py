@@ -1,0 +1,1 @@
+"""The simulated Gate spot: WebSocket v4 and REST v4."""

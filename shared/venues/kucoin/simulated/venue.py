@@ -1,0 +1,85 @@
+"""The simulated KuCoin spot, wired: exchange, public WebSocket, public REST. Pure.
+
+Market data only: nothing that needs a key is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from shared.domain.instrument import split_instrument
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
+from shared.simulated import config
+from shared.simulated.context import Context
+from shared.simulated.hub import Hub
+from shared.simulated.port import RestRoute, Route
+from shared.venues.kucoin.simulated.listing import LISTINGS, MORE_LISTINGS, VENUE, pair
+from shared.venues.kucoin.simulated.recorded import RecordedKucoin, recorded_listing
+from shared.venues.kucoin.simulated.rest import PublicRest
+from shared.venues.kucoin.simulated.streams import MarketStreams
+from shared.venues.kucoin.simulated.tokens import Tokens
+
+VERSIONS = ("v1", "v2", "v3")
+PUBLIC = ("timestamp", "symbols", "currencies", "contracts/{rest:.*}", "market/{rest:.*}")
+
+
+class KucoinSpot:
+    """KuCoin spot behind its protocols."""
+
+    def __init__(
+        self, context: Context, listings: tuple[Listing, ...], *, recorded: bool = False
+    ) -> None:
+        self.venue = VENUE
+        self.has_update_ids = True
+        self.funding = None
+        self.exchange = Exchange(
+            VENUE,
+            listings,
+            fee_asset="",
+            start=config.start_balances(listings),
+            seed=context.seed,
+        )
+        self.hub = Hub(VENUE, context)
+        self.credentials: dict[str, str] = {}
+        tokens = Tokens(context.seed)
+        streams = MarketStreams(self.exchange, self.hub, tokens, is_generated=not recorded)
+        self._streams = streams
+        self.recorded = RecordedKucoin(self.exchange, streams) if recorded else None
+        self.public = PublicRest(self.exchange, context, tokens, self.recorded)
+
+    def routes(self) -> list[Route]:
+        """Return what is below ``/api`` and the socket's path."""
+        return [
+            *(RestRoute(f"/api/{v}/{path}", self.public) for v in VERSIONS for path in PUBLIC),
+            RestRoute("/api/v1/bullet-public", self.public, "POST"),
+            self._streams.route(),
+        ]
+
+    def on_tick(self, tick: int, now_ms: int) -> None:
+        """Publish what is due."""
+        self._streams.on_tick(tick, now_ms)
+
+
+def open_venue(context: Context, listings: tuple[Listing, ...]) -> KucoinSpot:
+    """Return the venue; without listings it lists its usual ones."""
+    return KucoinSpot(context, listings or LISTINGS)
+
+
+def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> KucoinSpot:
+    """Return the venue for a recording: it lists what was recorded, on the grid seen there."""
+    whole: list[Listing] = []
+    shown: dict[str, Listing] = {}
+    for instrument, payloads in samples.items():
+        name = split_instrument(instrument)
+        listing, grid = recorded_listing(pair(name.base, name.quote, 8, 8, "0.1"), payloads)
+        whole.append(listing)
+        shown[listing.symbol] = grid
+    venue = KucoinSpot(context, tuple(whole), recorded=True)
+    venue.public.shown.update(shown)
+    return venue
+
+
+def more_listings() -> tuple[Listing, ...]:
+    """Return the markets between assets that it lists where they are asked for."""
+    return MORE_LISTINGS
