@@ -19,7 +19,7 @@ from services.lab.legs_checker import LegsChecker
 from services.lab.limits_checker import LimitsChecker
 from services.lab.loss_checker import LossChecker
 from services.lab.lowered_limits import LoweredLimits
-from services.lab.positions import has_derivatives
+from services.lab.positions import has_derivatives, key_of
 from services.lab.quotes_checker import QuotesChecker
 from services.lab.rounds_checker import RoundsChecker
 from services.lab.stops_checker import StopsChecker
@@ -166,8 +166,12 @@ class Checkers:
         self.has_lost_records = True
 
     def on_bus_emptied(self) -> None:
-        """Nothing is known any more of what was traded: nothing may be sent without an operator."""
-        self.is_emptied = any(exchange.fills for exchange in self._world.exchanges.values())
+        """Nothing is known any more of what was traded: nothing may be sent without an operator.
+
+        Where we had traded nothing yet there is nothing to know, whatever others traded.
+        """
+        exchanges = self._world.exchanges.values()
+        self.is_emptied = any(key_of(fill) for each in exchanges for fill in each.fills)
 
     def report(self, checker: str, text: str) -> None:
         """Note a violation, once for each text."""

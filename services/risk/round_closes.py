@@ -12,6 +12,7 @@ import msgspec
 from shared.domain.accounting import Books, holding_key, holding_place
 from shared.domain.executions import Execution, cost_of, execution_of
 from shared.domain.fees import MONEY_STEP
+from shared.domain.instrument import split_instrument
 from shared.messages.base import Side
 from shared.messages.execution import Fill
 
@@ -61,8 +62,8 @@ def cancel_out(rounds: Sequence[Round], prices: Mapping[str, Decimal], now_ns: i
     """
     changed: dict[str, Round] = {}
     for key in sorted({key for each in rounds for key in each.held if _is_derivative(key)}):
-        venue, instrument = holding_place(key)
-        price = prices.get(f"{venue}|{instrument}")
+        market = "|".join(holding_place(key))
+        price = prices.get(market)
         if price is None:
             continue
         longs = [each for each in rounds if each.held.get(key, ZERO) > 0]
@@ -70,20 +71,52 @@ def cancel_out(rounds: Sequence[Round], prices: Mapping[str, Decimal], now_ns: i
         while longs and shorts:
             qty = min(longs[0].held[key], -shorts[0].held[key])
             for found, side in ((longs[0], Side.SELL), (shorts[0], Side.BUY)):
-                found.trade(
-                    Execution(
-                        venue=venue,
-                        instrument=instrument,
-                        side=side,
-                        qty=qty,
-                        cost=cost_of(instrument, qty, price),
-                        fee=ZERO,
-                        ts_ns=now_ns,
-                    )
-                )
+                found.trade(_exchanged(market, side.signed(qty), price, now_ns))
                 changed[found.key] = found
             longs = [each for each in longs if each.held.get(key)]
             shorts = [each for each in shorts if each.held.get(key)]
+    return list(changed.values())
+
+
+def cancel_unowned(
+    rounds: Sequence[Round],
+    opened: Mapping[str, Decimal],
+    base: str,
+    prices: Mapping[str, Decimal],
+    now_ns: int,
+) -> list[Round]:
+    """End rounds of a base of which nothing is open any more; return those that changed.
+
+    ``opened`` is all that is held, by key of the holding. After a loss of records an adopted plan
+    may have closed a round that did not show it: then the round and what no round holds are two
+    halves of nothing, and an order that closes the round would open a position. At the price last
+    traded there and without a fee, as in ``cancel_out``. Call it while no plan of that base is
+    open: what one has opened so far is not over.
+    """
+    changed: dict[str, Round] = {}
+    held: dict[str, Decimal] = {}
+    for key, qty in ((key, qty) for each in rounds for key, qty in each.held.items()):
+        if _base_of(key) == base:
+            held[key] = held.get(key, ZERO) + qty
+    of_base = {key: qty for key, qty in opened.items() if _base_of(key) == base}
+    if any(abs(qty) > BEYOND_MAX * abs(held.get(key, ZERO)) for key, qty in of_base.items()):
+        return []
+    for key in sorted(held):
+        unowned = of_base.get(key, ZERO) - held[key]
+        for found in rounds:
+            if found.is_dust:
+                continue
+            for market, qty in list(found.books.quantities.items()):
+                venue, _, instrument = market.partition("|")
+                price = prices.get(market)
+                if holding_key(venue, instrument) != key or price is None or qty * unowned >= 0:
+                    continue
+                closed = min(abs(qty), abs(unowned), abs(found.held.get(key, ZERO)))
+                if not closed:
+                    continue
+                found.trade(_exchanged(market, -closed if qty > 0 else closed, price, now_ns))
+                unowned += closed if qty > 0 else -closed
+                changed[found.key] = found
     return list(changed.values())
 
 
@@ -116,8 +149,26 @@ def close_by_adopted(
     return found, {}
 
 
+def _exchanged(market: str, signed: Decimal, price: Decimal, now_ns: int) -> Execution:
+    """Return what a round gets from, or gives to, another one or nobody; no fee is paid."""
+    venue, _, instrument = market.partition("|")
+    return Execution(
+        venue=venue,
+        instrument=instrument,
+        side=Side.BUY if signed > 0 else Side.SELL,
+        qty=abs(signed),
+        cost=cost_of(instrument, abs(signed), price),
+        fee=ZERO,
+        ts_ns=now_ns,
+    )
+
+
 def _is_derivative(key: str) -> bool:
     return bool(holding_place(key)[0])
+
+
+def _base_of(key: str) -> str:
+    return split_instrument(holding_place(key)[1]).base
 
 
 def _rest(found: Round, left: dict[str, Decimal]) -> Decimal | None:

@@ -9,6 +9,7 @@ from services.risk.closed_rounds import ClosedRounds
 from services.risk.exposure import Ledger
 from services.risk.inventory_limits import InventoryLimits, inventory_told
 from services.risk.reasons import DenyReason
+from services.risk.round_closes import cancel_unowned
 from services.risk.rounds import IsDust, Round, Rounds, positions
 from services.risk.stops import RoundStops
 from services.risk.trading import alert
@@ -136,10 +137,23 @@ def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
     if ledger.flattens or (done.strategy == OPERATOR_STRATEGY and not failure):
         ledger.rounds.cancel_out(ledger.rounds_in_flight, ledger.prices, done.ts_ns)
         ledger.rounds.on_operator_end(ledger.rounds_in_flight, is_dust)
+        if done.strategy == OPERATOR_STRATEGY and not failure:  # no other plan of it is open
+            _cancel_unowned(ledger, done)
+            ledger.rounds.on_operator_end(ledger.rounds_in_flight, is_dust)
     held = ", ".join(f"{qty} {' at '.join(key.split('|')[::-1])}" for key, qty in unowned.items())
     return (
         f"plan {done.plan_id}, {done.reason}, leaves {held}, which no round holds" if held else ""
     )
+
+
+def _cancel_unowned(ledger: Ledger, done: PlanDone) -> None:
+    rounds = ledger.rounds.rounds
+    if any(rounds[key].base == done.base for key in ledger.rounds_in_flight if key in rounds):
+        return
+    opened = ledger.books.opened()
+    changed = cancel_unowned([*rounds.values()], opened, done.base, ledger.prices, done.ts_ns)
+    for each in changed:
+        ledger.rounds.touch(each.key)
 
 
 def _is_closed(found: Round, in_flight: Mapping[str, Intent]) -> bool:

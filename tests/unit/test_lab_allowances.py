@@ -7,6 +7,7 @@ from decimal import Decimal as D
 import msgspec
 import pytest
 
+from services.lab.kinds import Kind
 from services.lab.loss_caps import may_be_left
 from services.lab.publishing import publish
 from services.lab.quiet import QuietChecks
@@ -79,6 +80,17 @@ def test_what_an_earlier_loss_took_may_be_there_again_or_be_found(seed: int) -> 
 
 def test_flatten_closes_the_net_of_spot_and_leaves_the_rest_in_rounds() -> None:
     outcome = run_seed(121912)
+    assert not outcome.violations, outcome.story
+
+
+def test_a_round_that_only_records_still_hold_ends_with_flatten() -> None:
+    """Its close was adopted after two losses, with a liquidation between; FLATTEN found a rest."""
+    outcome = run_seed(72764, World(72764, Kind.ALL))
+    assert not outcome.violations, outcome.story
+
+
+def test_losing_all_data_before_the_first_trade_of_ours_needs_no_operator() -> None:
+    outcome = run_seed(71076, World(71076, Kind.ALL))
     assert not outcome.violations, outcome.story
 
 
