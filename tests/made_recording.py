@@ -18,7 +18,7 @@ from shared.simulated.port import SimulatedVenue
 from shared.simulated.rest import Answer, Request
 from shared.store.rows import RawRow, line_of
 from shared.venues.port import Effect, Feed, FeedConnection, FetchFacts, FetchSnapshot, Send
-from shared.venues.registry import EVERY, load_feed, load_simulated
+from shared.venues.registry import TRADED, load_feed, load_simulated
 
 START_NS = 1_723_161_253_000_000_000
 WARM_UP_TICKS = 20
@@ -70,7 +70,7 @@ class _Link:
 
 
 class MadeMarket:
-    """All simulated venues over one generated market, and a clock that only this moves."""
+    """The simulated venues that take orders, over one generated market, and a clock of its own."""
 
     def __init__(self, seed: int, shape: Shape, funding_interval_s: int = 8 * 3_600) -> None:
         self.now_ns, self._ticks, self._shape = START_NS, 0, shape
@@ -87,7 +87,7 @@ class MadeMarket:
             8 * 3_600_000,
         )
         self.venues: dict[str, SimulatedVenue] = {}
-        for adapter in EVERY:
+        for adapter in TRADED:
             venue = load_simulated(adapter)
             listings = (*venue.LISTINGS, *venue.more_listings())
             self.venues[adapter] = venue.open_venue(context, listings)
