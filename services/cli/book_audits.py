@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from services.cli.look import check_instrument, known_instruments, newest_views
@@ -65,7 +66,11 @@ def _record(told: list[BookAudited], now_ns: int) -> dict[str, Any]:
 
 def print_audits(records: list[dict[str, Any]]) -> None:
     """Print a line per book."""
-    table = Table("book", "last", "s ago", "compared", "agreed", "differed", "undecided", "failed")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in ("book", "last"):
+        table.add_column(name, no_wrap=True)
+    for name in ("s ago", "levels", "agree", "differ", "undec.", "failed"):
+        table.add_column(name, justify="right")
     for each in records:
         last = each["last"]
         verdict = NEVER if last is None else f"[{STYLES[last['verdict']]}]{last['verdict'].value}"
