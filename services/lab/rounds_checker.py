@@ -109,7 +109,11 @@ class RoundsChecker:
     # When quiet
 
     def check_quiet(self) -> None:
-        """Compare what risk holds in rounds with the venues' fills of their plans."""
+        """Compare what risk holds in rounds with the venues' fills of their plans.
+
+        What rounds hold against each other ends with FLATTEN alone, and what no order can close any
+        more, because nothing of it is open (what is open was compared with the venues before).
+        """
         risk = self._world.engine("risk")
         assert isinstance(risk, RiskEngine)
         made, operator = self._made()
@@ -121,8 +125,12 @@ class RoundsChecker:
         for (holding, is_purchase), qty in closed.items():
             traded = operator.get((holding, is_purchase), ZERO)
             canceled = min(abs(qty), abs(closed.get((holding, not is_purchase), ZERO)))
-            if not (self._world.checkers.has_flattened and holding_place(holding)[0]):
-                canceled = ZERO  # what rounds hold against each other ends with FLATTEN alone
+            if not self._world.checkers.has_flattened:
+                canceled = ZERO
+            elif abs(risk.ledger.books.opened().get(holding, ZERO)) <= BEYOND_MAX * abs(qty):
+                continue
+            elif not holding_place(holding)[0]:
+                canceled = ZERO
             if abs(qty) - canceled > abs(traded):
                 text = f"{qty} {holding} is gone from rounds, no more than {traded} may be"
                 self._world.checkers.report("rounds", text)

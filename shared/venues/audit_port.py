@@ -31,6 +31,8 @@ class BookAuditPort(Protocol):
     """Of each side asked for; a side with as many was cut there."""
     weight: int
     """What a request costs of the venue's rate budget."""
+    is_numbered: bool
+    """Whether answers carry a number that the stream's can be compared with."""
     qty_tolerance: float
     """By how much quantities may differ because the answer rounds them; 0 where it does not."""
 

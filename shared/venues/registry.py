@@ -10,7 +10,8 @@ from shared.errors import ConfigError
 from shared.venues.account_port import AccountFeed
 from shared.venues.audit_port import BookAuditPort
 from shared.venues.ccxt_classes import exchange_ids
-from shared.venues.port import Feed, Recordings
+from shared.venues.port import Recordings
+from shared.venues.proof import ProvedFeed
 
 if TYPE_CHECKING:  # who trades loads no simulated venue
     from shared.simulated.port import Simulated
@@ -42,14 +43,14 @@ class CcxtSetup(Protocol):
         """Redirect a client; empty URLs leave the venue's own."""
 
 
-def load_feed(adapter: str) -> Feed:
+def load_feed(adapter: str) -> ProvedFeed:
     """Return the feed of an adapter.
 
     Raises:
         ConfigError: No such adapter.
     """
     _check(adapter)
-    return cast("Feed", import_module(f"shared.venues.{adapter}.feed").FEED)
+    return cast("ProvedFeed", import_module(f"shared.venues.{adapter}.feed").FEED)
 
 
 def load_ccxt_setup(adapter: str) -> CcxtSetup:

@@ -24,6 +24,7 @@ class Port:
     """A venue whose REST book is what its answer says."""
 
     levels, weight = 2, 1
+    is_numbered = True
     qty_tolerance = 0.5
 
     def path(self, instrument):

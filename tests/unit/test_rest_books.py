@@ -51,6 +51,7 @@ def test_a_documented_answer_is_read(venue):
     assert list(bids) == [(4.0, 431.0)]
     assert list(asks) == [(4.000002, 12.0)]
     assert seq == (1_027_024 if venue in NUMBERED else None)
+    assert load_book_audit(venue).is_numbered is (venue in NUMBERED)
 
 
 @pytest.mark.parametrize("venue", AUDITED)

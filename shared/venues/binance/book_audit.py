@@ -11,6 +11,7 @@ class BinanceAudit:
     """``GET /api/v3/depth``: ``lastUpdateId`` is the ``u`` of the last change it contains."""
 
     levels, weight = 100, 5
+    is_numbered = True
     qty_tolerance = 0.0
 
     def path(self, instrument: str) -> str:

@@ -12,6 +12,7 @@ from shared.venues.binance.sequence import SEQUENCE
 from shared.venues.binance.session import STREAMS_PER_CONNECTION_MAX, Dialect, StreamSession
 from shared.venues.binance.symbols import to_symbol
 from shared.venues.port import FeedConnection, FeedKind, RestBudget
+from shared.venues.proof import NO_CHECKSUM, ZERO_REMOVES, BookProof
 from shared.venues.rules import common_step, fee_bps, largest, number, places, smallest
 from shared.venues.sockets import groups_of, sockets_of, venue_symbols
 
@@ -37,6 +38,13 @@ class BinanceFeed:
     rest_url = "https://api.binance.com"
     ccxt_id = "binance"
     rest_budget = RestBudget(weight_per_minute=6_000)
+    proof = BookProof(
+        rule="numbers: `U` is the last `u` + 1, the first one reaches into the REST book",
+        zero=ZERO_REMOVES,
+        depth=f"{SNAPSHOT_LEVELS} a side of the REST book; beyond it, what has changed since",
+        resync=f"a REST book, weight {DIALECT.snapshot_weight} of 6,000 a minute",
+        unproved=NO_CHECKSUM,
+    )
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES,)
 

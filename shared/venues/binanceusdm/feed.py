@@ -17,6 +17,7 @@ from shared.venues.binanceusdm.sequence import SEQUENCE
 from shared.venues.binanceusdm.symbols import to_symbol
 from shared.venues.funding import FundingDialect
 from shared.venues.port import FeedConnection, FeedKind, RestBudget
+from shared.venues.proof import NO_CHECKSUM, ZERO_REMOVES, BookProof
 from shared.venues.sockets import venue_symbols
 
 PUBLIC_STREAMS = ("depth@0ms",)
@@ -50,6 +51,14 @@ class BinanceUsdmFeed:
     rest_url = "https://fapi.binance.com"
     ccxt_id = "binanceusdm"
     rest_budget = RestBudget(weight_per_minute=2_400)
+    proof = BookProof(
+        rule="numbers: `pu` is the last `u`, the first one reaches into the REST book",
+        zero=ZERO_REMOVES,
+        depth=f"{SNAPSHOT_LEVELS} a side of the REST book; beyond it, what has changed since; "
+        "no RPI orders",
+        resync=f"a REST book, weight {DIALECT.snapshot_weight} of 2,400 a minute",
+        unproved=NO_CHECKSUM,
+    )
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES, FeedKind.FUNDING)
 

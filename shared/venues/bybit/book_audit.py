@@ -33,6 +33,7 @@ class BybitAudit:
     """``GET /v5/market/orderbook``; its ``u`` numbers another topic's frames than ours."""
 
     levels, weight = 50, 1
+    is_numbered = False
     qty_tolerance = 0.0
 
     def path(self, instrument: str) -> str:

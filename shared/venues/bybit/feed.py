@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from shared.messages.rules import InstrumentRules, rules_from
-from shared.venues.bybit.session import BybitSession
+from shared.venues.bybit.session import DEPTH, BybitSession
 from shared.venues.bybit.symbols import CATEGORIES, LINEAR, category_of, to_symbol
 from shared.venues.port import FeedConnection, FeedKind, RestBudget
+from shared.venues.proof import NO_CHECKSUM, ZERO_REMOVES, BookProof
 from shared.venues.rules import fee_bps, largest, number
 from shared.venues.sockets import groups_of, sockets_of, venue_symbols
 
@@ -33,6 +34,13 @@ class BybitFeed:
     ccxt_id = "bybit"
     rest_budget = RestBudget(weight_per_minute=7_200)
     """600 in 5 s."""
+    proof = BookProof(
+        rule="numbers: `u` is the last one + 1; a snapshot begins anew",
+        zero=ZERO_REMOVES,
+        depth=f"{DEPTH} a side, cut there",
+        resync="a new subscription on the same connection, no REST",
+        unproved=NO_CHECKSUM,
+    )
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES, FeedKind.FUNDING)
 

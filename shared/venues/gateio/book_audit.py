@@ -12,6 +12,7 @@ class GateAudit:
     """``GET /api/v4/spot/order_book`` with its id, the ``u`` of the last change it contains."""
 
     levels, weight = SNAPSHOT_LEVELS, SNAPSHOT_WEIGHT
+    is_numbered = True
     qty_tolerance = 0.0
 
     def path(self, instrument: str) -> str:

@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from shared.messages.rules import InstrumentRules, rules_from
-from shared.venues.gateio.session import GateSession
+from shared.venues.gateio.session import SNAPSHOT_LEVELS, SNAPSHOT_WEIGHT, GateSession
 from shared.venues.gateio.symbols import to_symbol
 from shared.venues.port import FeedKind, RestBudget
+from shared.venues.proof import NO_CHECKSUM, ZERO_REMOVES, BookProof
 from shared.venues.rules import fee_bps, largest, number, places
 from shared.venues.sockets import SpotSockets
 
@@ -24,6 +25,13 @@ class GateFeed(SpotSockets):
     ccxt_id = "gate"
     rest_budget = RestBudget(weight_per_minute=1_200)
     """200 in 10 s for each public endpoint."""
+    proof = BookProof(
+        rule="numbers: `U` is the last `u` + 1, the first one reaches into the REST book",
+        zero=ZERO_REMOVES,
+        depth=f"{SNAPSHOT_LEVELS} a side of the REST book; beyond it, what has changed since",
+        resync=f"a REST book, weight {SNAPSHOT_WEIGHT} of 1,200 a minute",
+        unproved=NO_CHECKSUM,
+    )
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES,)
     path, books_name = "/ws/v4/", "spot"

@@ -38,6 +38,7 @@ class KrakenAudit:
     """``GET /0/public/Depth``, which has no number, and quantities of three decimals."""
 
     levels, weight = 100, 1
+    is_numbered = False
     qty_tolerance = 0.000_500_1
 
     def path(self, instrument: str) -> str:

@@ -9,6 +9,7 @@ from shared.messages.rules import InstrumentRules, rules_from
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.kraken.symbols import to_instrument, to_symbol
 from shared.venues.port import FeedKind, RestBudget
+from shared.venues.proof import BookProof
 from shared.venues.rules import NO_NUMBER, common_step, fee_bps, number, places
 from shared.venues.sockets import SpotSockets
 
@@ -25,6 +26,13 @@ class KrakenFeed(SpotSockets):
     rest_url = "https://api.kraken.com"
     ccxt_id = "kraken"
     rest_budget = RestBudget(weight_per_minute=60)
+    proof = BookProof(
+        rule="CRC-32 of the best 10 of each side, with every message",
+        zero="removes the level; levels that fall out of the subscribed depth are not told",
+        depth=f"{DEPTH} a side, cut there",
+        resync="a new subscription on the same connection, no REST",
+        unproved="levels 11 and beyond",
+    )
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES,)
     path, books_name = "/v2", "v2"

@@ -12,6 +12,7 @@ class KucoinAudit:
     """``GET /api/v1/market/orderbook/level2_100`` with its sequence, the last that it contains."""
 
     levels, weight = SNAPSHOT_LEVELS, SNAPSHOT_WEIGHT
+    is_numbered = True
     qty_tolerance = 0.0
 
     def path(self, instrument: str) -> str:

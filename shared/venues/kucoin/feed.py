@@ -8,9 +8,16 @@ from decimal import Decimal
 from typing import Any
 
 from shared.messages.rules import InstrumentRules, rules_from
-from shared.venues.kucoin.session import BULLET_PATH, BULLET_WEIGHT, KucoinSession
+from shared.venues.kucoin.session import (
+    BULLET_PATH,
+    BULLET_WEIGHT,
+    SNAPSHOT_LEVELS,
+    SNAPSHOT_WEIGHT,
+    KucoinSession,
+)
 from shared.venues.kucoin.symbols import to_symbol
 from shared.venues.port import AskedAddress, FeedConnection, FeedKind, RestBudget
+from shared.venues.proof import NO_CHECKSUM, BookProof
 from shared.venues.rules import fee_bps, largest, number
 from shared.venues.sockets import SpotSockets
 
@@ -27,6 +34,14 @@ class KucoinFeed(SpotSockets):
     ccxt_id = "kucoin"
     rest_budget = RestBudget(weight_per_minute=4_000)
     """2000 in 30 s for public requests."""
+    proof = BookProof(
+        rule="numbers: `sequenceStart` is at most the last `sequenceEnd` + 1; the same of the REST "
+        "book",
+        zero="removes the level; a price of 0 only moves the number",
+        depth=f"{SNAPSHOT_LEVELS} a side of the REST book; beyond it, what has changed since",
+        resync=f"a REST book, weight {SNAPSHOT_WEIGHT} of 4,000 a minute",
+        unproved=NO_CHECKSUM,
+    )
     lifetime_s = 24 * 3600.0
     """As long as a token."""
     extras = (FeedKind.TRADES,)
