@@ -104,7 +104,12 @@ class Audits:
         """What differed in a comparison that could not prove it alone."""
 
     def on_asked(self, asked: BookAuditAsked, book: TrackedBook) -> None:
-        """A REST book was asked for; one that is still on its way is given up."""
+        """A REST book was asked for; one that is still on its way is given up.
+
+        Another ingestor of the venue asks for a book of its own epoch, which is not this one.
+        """
+        if asked.epoch != book.epoch:
+            return
         self.running[book.venue, book.instrument] = Comparison(asked, book.seq)
 
     def on_answer(self, answer: BookAudit) -> None:

@@ -8,7 +8,7 @@ from services.orderbook.audits import ANSWER_NS_MAX, SETTLE_NS
 from shared.messages.base import BookState
 from shared.messages.book_audit import AuditVerdict, BookAudit, BookAuditAsked, BookAudited
 from shared.messages.control import Alert
-from tests.unit.test_orderbook_engine import MS, Feed, S, asks, views
+from tests.unit.test_orderbook_engine import MS, NOW, Feed, S, asks, views
 
 BIDS = ((99.0, 1.0), (98.0, 2.0), (97.0, 3.0))
 ASKS = ((101.0, 1.0), (102.0, 2.0), (103.0, 3.0))
@@ -194,6 +194,16 @@ def test_an_answer_to_an_earlier_epoch_is_not_used(feed):
     feed.answer((), (), seq=100, epoch=feed.epoch - 1)
     audited, _ = feed.ends(ANSWER_NS_MAX + TICK_NS)
     assert "no answer came" in audited.reason
+
+
+def test_what_another_ingestor_asks_for_its_own_book_disturbs_nothing(feed):
+    feed.ask()
+    feed.give(
+        BookAuditAsked(venue="v", instrument="BTC/USDT", epoch=feed.epoch + 7, ts_recv_ns=NOW)
+    )
+    feed.answer((), (), seq=100, epoch=feed.epoch + 7)
+    feed.answer(seq=100)
+    assert feed.ends()[0].verdict is AuditVerdict.AGREES
 
 
 def test_one_comparison_costs_other_books_nothing(feed):
