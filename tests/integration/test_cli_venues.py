@@ -15,12 +15,12 @@ DOCUMENT = (ROOT / "docs" / "venues.md").read_text(encoding="utf-8")
 
 def test_configured_venues_are_shown_capability_by_capability(tmp_path) -> None:
     path = tmp_path / "arb.toml"
-    path.write_text(GOOD + '[venues.okx]\ninstruments = ["BTC/USDT"]\n')
+    path.write_text(GOOD + '[venues.bitget]\ninstruments = ["BTC/USDT"]\n')
     told = arb("venues", "--config", str(path))
     assert told.returncode == 0, told.stderr
     assert "kraken: native gateway (ccxt's kraken), can be traded live" in told.stdout
     assert (
-        "okx: generic gateway (ccxt's okx), refused for live arbitrage, missing: market data"
+        "bitget: generic gateway (ccxt's bitget), refused for live arbitrage, missing: market data"
         in (told.stdout)
     )
     assert all(told.stdout.count(what) >= 2 for what in Capability)

@@ -50,7 +50,7 @@ async def test_markets_carry_the_venues_rules(sim, venue):
         listing = server.sim.venues[venue].exchange.by_instrument[SYMBOLS[venue]]
         assert Decimal(str(market["precision"]["price"])) == listing.tick
         assert Decimal(str(market["precision"]["amount"])) == listing.lot
-        assert Decimal(str(market["limits"]["cost"]["min"])) == listing.notional_min
+        assert Decimal(str(market["limits"]["cost"]["min"] or 0)) == listing.notional_min
         feed = import_module(f"shared.venues.{venue}.feed").FEED
         rules = feed.rules(venue, market)
         assert (rules.tick_size, rules.lot_size) == (listing.tick, listing.lot)

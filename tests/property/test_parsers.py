@@ -15,6 +15,8 @@ from shared.venues.funding import HISTORY, TERMS
 from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
 from shared.venues.kucoin import parse as kucoin_parse
+from shared.venues.okx import book_audit as okx_audit
+from shared.venues.okx import parse as okx_parse
 from shared.venues.registry import EVERY, load_feed, load_recordings, load_simulated
 
 SAMPLES = (
@@ -33,6 +35,12 @@ SAMPLES = (
     b'{"topic":"/market/level2:BTC-USDT","type":"message","subject":"trade.l2update","data":{"changes":'
     b'{"asks":[["1.5","2","3"]],"bids":[]},"sequenceEnd":3,"sequenceStart":3,"symbol":"BTC-USDT"}}',
     b'{"code":"200000","data":{"sequence":"3","bids":[["1","2"]],"asks":[]}}',
+    b'{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":[{"asks":[["1.5","2",'
+    b'"0","1"]],"bids":[],"ts":"1652459236119","checksum":-7,"seqId":3,"prevSeqId":-1}]}',
+    b'{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","tradeId":"1",'
+    b'"px":"42219.9","sz":"0.12","side":"buy","ts":"1630048897897","count":"3"}]}',
+    b'{"id":"1","event":"error","code":"60018","msg":"no such channel","connId":"a4d3ae55"}',
+    b'{"code":"0","msg":"","data":[{"asks":[["41006.8","0.6","0","1"]],"bids":[],"ts":"1"}]}',
     b'{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USDT","bids":[{"price":1.5,"qty":2}],'
     b'"asks":[],"checksum":974947235,"timestamp":"2023-10-06T17:35:55.440295Z"}]}',
     b'{"channel":"trade","type":"update","data":[{"symbol":"BTC/USDT","side":"sell","price":4136.4,'
@@ -91,6 +99,10 @@ PARSERS = (
     kucoin_parse.parse_rest_book,
     kucoin_parse.parse_bullet,
     kucoin_parse.parse_envelope,
+    okx_parse.parse_book,
+    okx_parse.parse_trades,
+    okx_parse.parse_envelope,
+    okx_audit.AUDIT.read,
 )
 INSTRUMENTS = {name: load_simulated(name).LISTINGS[0].instrument for name in EVERY}
 

@@ -190,10 +190,8 @@ def test_recorded_metadata_tells_spellings_that_quotes_alone_do_not(tmp_path):
 
 
 def test_a_venue_nobody_speaks_is_none(tmp_path):
-    path = write(
-        tmp_path, "a", f"wss://ws.okx.com:8443/ws/v5/public <-> {T0}.0", f'{T0}.1: {{"x":1}}'
-    )
-    assert survey([path]).unknown_urls == ["wss://ws.okx.com:8443/ws/v5/public"]
+    path = write(tmp_path, "a", f"wss://api.bitfinex.com/ws/2 <-> {T0}.0", f'{T0}.1: {{"x":1}}')
+    assert survey([path]).unknown_urls == ["wss://api.bitfinex.com/ws/2"]
 
 
 def test_nameless_books_find_their_instrument_by_price_and_ids(tmp_path):

@@ -356,9 +356,9 @@ def test_the_next_file_of_a_connection_goes_on_without_saying_its_url(tmp_path):
 
 
 def test_a_recording_without_a_book_is_the_users_mistake(tmp_path):
-    path = tmp_path / "okx"
-    path.write_text('wss://ws.okx.com:8443/ws/v5/public <-> 1652458996.2\n1652458997.1: {"x":1}\n')
-    with pytest.raises(ConfigError, match=r"no order book in .*ws\.okx\.com.*binance"):
+    path = tmp_path / "bitfinex"
+    path.write_text('wss://api.bitfinex.com/ws/2 <-> 1652458996.2\n1652458997.1: {"x":1}\n')
+    with pytest.raises(ConfigError, match=r"no order book in .*api\.bitfinex\.com.*binance"):
         verify_paths([path])
 
 

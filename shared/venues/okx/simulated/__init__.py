@@ -1,0 +1,1 @@
+"""The simulated OKX: public streams and REST v5 of its spot market."""
