@@ -208,6 +208,8 @@ class Stack:
         environ = {**self._environ, "ARB_CONFIG": str(path), "ARB_REDIS_URL": self.url, **extra}
         secrets = {}
         for venue, credentials in addresses.credentials.items() if addresses else ():
+            if not credentials.api_key:
+                continue
             secrets[f"ARB_{venue.upper()}_API_KEY"] = credentials.api_key
             secrets[f"ARB_{venue.upper()}_API_SECRET"] = credentials.secret
             if credentials.second_key:

@@ -27,10 +27,11 @@ class Credentials(
     """What a client of a simulated venue signs with.
 
     ``second_key`` is for a second process, where a venue counts nonces for each key; same secret.
+    A venue with market data only has none of them.
     """
 
-    api_key: str
-    secret: str
+    api_key: str = ""
+    secret: str = ""
     second_key: str = ""
 
 

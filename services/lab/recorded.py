@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
+import msgspec
+
 from services.ingestor.engine.requests import (
     ConnectionOpened,
     FetchSnapshot,
@@ -34,7 +36,15 @@ from shared.engine import Action, Result
 from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules
 from shared.venues.grid import Grid
-from shared.venues.port import Effect, FeedConnection, FeedKind, FeedSession, Recordings, RestBudget
+from shared.venues.obstacles import WithObstacles
+from shared.venues.port import (
+    Effect,
+    FeedConnection,
+    FeedKind,
+    FeedSession,
+    Recordings,
+    RestBudget,
+)
 
 LIFETIME_S = 1e9
 """A recorded connection is never renewed."""
@@ -150,12 +160,15 @@ def survey_capture(
         raise ConfigError(no_book_text(list(names), known_venues()))
     for (venue, instrument), grid in grids.items():
         reader = capture.recordings(venue)
-        contents.rules[venue, instrument] = grid.rules(
+        rules = grid.rules(
             venue,
             instrument,
             taker_fee_bps=reader.taker_fee_bps,
             notional_min=reader.notional_min,
         )
+        if isinstance(reader, WithObstacles) and (reason := reader.obstacle(instrument)):
+            rules = msgspec.structs.replace(rules, active=False, reason=reason)
+        contents.rules[venue, instrument] = rules
     contents.kept = kept_items.kept()
     return contents
 

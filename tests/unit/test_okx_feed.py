@@ -7,17 +7,24 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
+from services.cli.venues import Addresses
 from services.cli.verdict import State
 from services.cli.verification import verify_paths
+from services.lab.recorded import survey
 from shared.errors import ConfigError
 from shared.messages.base import BookState, Side
 from shared.messages.market import BookDelta, BookSnapshot, Trade, TradesMissed
+from shared.simulated.context import Context
+from shared.simulated.direct import DirectVenue
+from shared.simulated.faults import FaultTable
 from shared.venues.okx.checksum import book_checksum
 from shared.venues.okx.feed import FEED
 from shared.venues.okx.recordings import OkxRecordings
 from shared.venues.okx.session import OkxSession
+from shared.venues.okx.simulated.venue import open_recorded
 from shared.venues.okx.symbols import spelled, to_instrument
 from shared.venues.port import (
     BookStatus,
@@ -325,6 +332,19 @@ def recording(tmp_path: Any, frames: list[bytes]) -> Any:
     return path
 
 
+def test_contracts_of_a_recording_are_read_and_not_traded(tmp_path: Any) -> None:
+    """Their sizes are no base units."""
+    frames = [book("snapshot", BIDS, ASKS, checksum=0, seqId=1, prevSeqId=-1), update(1, 2)]
+    frames += [raw.replace(b"BTC-USDT", b"BTC-USDT-SWAP") for raw in frames]
+    rules = survey([recording(tmp_path, frames)]).rules
+    assert rules["okx", "BTC/USDT"].active
+    perpetual = rules["okx", "BTC/USDT:USDT"]
+    assert (perpetual.active, perpetual.reason) == (
+        False,
+        "sizes are contracts of an unknown value",
+    )
+
+
 def test_a_recording_is_proved_and_the_line_after_a_lost_one_is_named(tmp_path: Any) -> None:
     frames = [SUBSCRIBED, book("snapshot", BIDS, ASKS, checksum=0, seqId=1, prevSeqId=-1), b"pong"]
     frames += [update(n, n + 1) for n in range(1, 9)]
@@ -334,3 +354,38 @@ def test_a_recording_is_proved_and_the_line_after_a_lost_one_is_named(tmp_path: 
     (found,) = verify_paths([recording(tmp_path, frames)]).books
     assert found.state is State.GAP
     assert [(gap.line, gap.expected, gap.got) for gap in found.gaps] == [(8, 4, 5)]
+
+
+def test_of_a_recording_the_pairs_are_played() -> None:
+    """Contracts are not: their sizes are no base units, and nobody here subscribes to them."""
+    whole = book("snapshot", BIDS, ASKS, checksum=0, seqId=1, prevSeqId=-1)
+    later = update(1, 2, bids=[["3366.1", "0", "0", "0"]])
+    lost = update(5, 6, bids=[["3366.1", "9", "0", "0"]])
+    samples = {"BTC/USDT": [whole], "BTC/USDT:USDT": [whole.replace(b"-USDT", b"-USDT-SWAP")]}
+    now_ns = [NOW]
+    context = Context(1, FaultTable({}), lambda: now_ns[0], lambda *_: 0.0, lambda *_: None)
+    venue = open_recorded(context, samples)
+    assert list(venue.exchange.by_instrument) == ["BTC/USDT"]
+    direct = DirectVenue(venue, context.faults)
+    link = direct.connect("/ws/v5/public")
+    session = OkxRecordings().session("okx", "BTC/USDT")
+    for effect in FEED.connections("okx", ["BTC/USDT"])[0].session.on_open(NOW):
+        if isinstance(effect, Send):
+            link.send(effect.frame)
+    session.on_open(NOW)
+    states = []
+    for raw in (whole, later, lost, whole):
+        venue.recorded.play_frame("BTC/USDT", raw, 0, NOW)
+        for frame in link.frames():
+            states += [e for e in session.on_frame(frame, NOW) if isinstance(e, BookStatus)]
+    assert [status.state for status in states] == [BookState.LIVE, BookState.LIVE]
+    assert venue.recorded.unusable == 0
+    best = venue.exchange.books["BTC/USDT"].bids.best()
+    assert best == 33661, "the snapshot's"
+
+
+def test_a_simulated_venue_without_keys_is_started_with() -> None:
+    line = {"http": "h", "ws": "w", "control": "c", "instruments": []}
+    line["credentials"] = {"okx": {}, "binance": {"apiKey": "k", "secret": "s"}}
+    found = msgspec.json.decode(json.dumps(line).encode(), type=Addresses).credentials
+    assert (found["okx"].api_key, found["binance"].api_key) == ("", "k")

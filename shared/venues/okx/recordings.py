@@ -1,7 +1,7 @@
 """What recorded OKX v5 lines are about, found from the decoded frame. Pure.
 
-Perpetuals and dated futures are read as well; sizes of those are contracts, as the venue wrote
-them.
+Books of perpetuals and dated futures are read and proved as well, and not traded: their sizes are
+contracts, and what a contract is worth is in no frame.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from shared.domain.instrument import is_spot
 from shared.venues.okx.session import BOOKS, TRADES, OkxSession
 from shared.venues.okx.symbols import spelled, to_instrument
 from shared.venues.port import FrameRole, Hint
@@ -168,6 +169,10 @@ class OkxRecordings:
         """Return a session that reads this instrument's frames; without one, those of no book."""
         symbols = {spelled(instrument): instrument} if instrument else {}
         return OkxSession(venue, symbols, is_recorded=True)
+
+    def obstacle(self, instrument: str) -> str:
+        """Return why an instrument of a recording is not traded."""
+        return "" if is_spot(instrument) else "sizes are contracts of an unknown value"
 
     def levels_of_frame(self, raw: bytes) -> list[tuple[str, str]]:
         """Read the levels of a frame of a book."""

@@ -6,9 +6,8 @@ Market data only: nothing that needs a key is served.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import is_spot, split_instrument
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.simulated import config
@@ -19,7 +18,6 @@ from shared.venues.okx.simulated.listing import LISTINGS, MORE_LISTINGS, VENUE, 
 from shared.venues.okx.simulated.market_data import ROOT, PublicRest
 from shared.venues.okx.simulated.recorded import RecordedOkx, recorded_listing
 from shared.venues.okx.simulated.streams import MarketStreams
-from shared.venues.okx.symbols import spelled
 
 SERVED = ("public/{rest:.*}", "market/{rest:.*}")
 
@@ -62,14 +60,15 @@ def open_venue(context: Context, listings: tuple[Listing, ...]) -> OkxSpot:
 
 
 def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> OkxSpot:
-    """Return the venue for a recording: it lists what was recorded, on the grid seen there."""
+    """Return the venue for a recording: it lists the pairs recorded, on the grid seen there."""
     whole: list[Listing] = []
     shown: dict[str, Listing] = {}
     for instrument, payloads in samples.items():
+        if not is_spot(instrument):
+            continue
         name = split_instrument(instrument)
         spot = pair(name.base, name.quote, price_scale=8, qty_scale=8, qty_min="0.00000001")
-        template = replace(spot, instrument=instrument, symbol=spelled(instrument))
-        listing, grid = recorded_listing(template, payloads)
+        listing, grid = recorded_listing(spot, payloads)
         whole.append(listing)
         shown[listing.symbol] = grid
     venue = OkxSpot(context, tuple(whole), recorded=True)
