@@ -4,9 +4,10 @@ News of an order may come before the answer to its request, after it, twice, lat
 not at all. Each piece is applied like an answer, through the order's table, fills once by trade id:
 whichever channel tells a fill first makes it known. REST stays authoritative: an order that is
 pushed but not on record is looked up by REST first, unless its fills are old (a new subscription
-may tell the last ones again); and where something may be missing (the connection was lost, the
-numbering has a hole, a message could not be read) executions and working orders are read again,
-from shortly before the stream was last complete.
+may tell the last ones again); one that rests makes the open orders be listed at once. Where
+something may be missing (the connection was lost, the numbering has a hole, a message could not be
+read) executions and working orders are read again, from shortly before the stream was last
+complete.
 
 While the stream is complete, an order that was answered but is not settled is queried a little
 later than otherwise: the stream nearly always reports the rest, and some venues limit queries.
@@ -27,6 +28,7 @@ from services.executor.working_orders import WorkingOrders
 from shared.config_sections import ExecutorConfig
 from shared.engine import Step
 from shared.messages.control import Severity
+from shared.messages.execution import OrderStatus
 
 
 class AccountUpdates:
@@ -97,6 +99,10 @@ class AccountUpdates:
                 return []
             question = account.look_up(report.venue_order_id, report.terms.instrument, filled_ns)
             out.actions.extend([question] if question else [])
+        elif is_ours and report.status is OrderStatus.ACCEPTED:
+            # Its record was lost before it arrived there: it rests, and may trade with the next.
+            due = self._accounts[reply.venue].due
+            due["open"] = min(due.get("open", now_ns), now_ns)
         return []
 
     def _read_again(self, venue: str, whole_ns: int, now_ns: int) -> None:

@@ -112,6 +112,17 @@ def test_an_order_that_is_not_on_record_is_looked_up_if_it_is_ours() -> None:
     assert [each for each in step(world, forced).actions if isinstance(each, act.Query)]
 
 
+def test_an_order_of_ours_that_begins_to_rest_unknown_is_listed_at_once() -> None:
+    """Its record was lost before it reached the venue, after the open orders had been listed."""
+    world = ready()
+    news = seen("ab00000000abcd000", status=OrderStatus.ACCEPTED, fills=(), filled_qty=D(0))
+    assert ("FetchOpenOrders", "alpha") in fetches(world, news)
+    over = seen("ab00000000abce000", status=OrderStatus.CANCELED, fills=(), filled_qty=D(0))
+    assert not fetches(ready(), over)
+    stranger = seen("x-TKT5PX2F01", status=OrderStatus.ACCEPTED, fills=(), filled_qty=D(0))
+    assert not fetches(ready(), stranger)
+
+
 def forget(world: World) -> list[act.AccountSeen]:
     """Run a plan until it is no longer kept whole; return the news of its fills."""
     begin(world)

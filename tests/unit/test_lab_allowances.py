@@ -89,6 +89,11 @@ def test_a_round_that_only_records_still_hold_ends_with_flatten() -> None:
     assert not outcome.violations, outcome.story
 
 
+def test_an_order_that_arrives_after_its_record_was_lost_meets_none_of_ours() -> None:
+    outcome = run_seed(73255, World(73255, Kind.ALL))
+    assert not outcome.violations, outcome.story
+
+
 def test_losing_all_data_before_the_first_trade_of_ours_needs_no_operator() -> None:
     outcome = run_seed(71076, World(71076, Kind.ALL))
     assert not outcome.violations, outcome.story
