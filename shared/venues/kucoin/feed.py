@@ -45,7 +45,7 @@ class KucoinFeed(SpotSockets):
     lifetime_s = 24 * 3600.0
     """As long as a token."""
     extras = (FeedKind.TRADES,)
-    path, books_name = "/", "spot"
+    path, books_name = "/endpoint", "spot"
     instruments_per_connection_max = 50
     """Each is subscribed by a message of its own, and 100 of those are taken in 10 s."""
 

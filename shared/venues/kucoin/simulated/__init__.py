@@ -1,1 +1,1 @@
-"""The simulated Gate spot: WebSocket v4 and REST v4."""
+"""The simulated KuCoin spot: public WebSocket and REST."""

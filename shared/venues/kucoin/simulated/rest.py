@@ -10,8 +10,8 @@ from shared.exchange.listing import Listing
 from shared.exchange.rows import rows
 from shared.simulated.context import Context
 from shared.simulated.rest import Answer, Pending, Request, json_answer
+from shared.simulated.rest_recorded import RecordedRestBooks
 from shared.venues.kucoin.simulated.listing import VENUE
-from shared.venues.kucoin.simulated.recorded import RecordedKucoin
 from shared.venues.kucoin.simulated.tokens import Tokens
 
 OK, TRADES_MAX = "200000", 100
@@ -37,7 +37,7 @@ class PublicRest:
         exchange: Exchange,
         context: Context,
         tokens: Tokens,
-        recorded: RecordedKucoin | None = None,
+        recorded: RecordedRestBooks | None = None,
     ) -> None:
         self._exchange, self._context, self._recorded = exchange, context, recorded
         self._tokens = tokens
@@ -79,7 +79,7 @@ class PublicRest:
         if name != "bullet-public":
             raise ApiError("404000", f"POST {name} is not simulated", 404)
         server = {
-            "endpoint": f"ws://{request.header('host') or 'localhost'}/{VENUE}/",
+            "endpoint": f"ws://{request.header('host') or 'localhost'}/{VENUE}/endpoint",
             "encrypt": False,
             "protocol": "websocket",
             "pingInterval": PING_INTERVAL_MS,

@@ -16,18 +16,13 @@ from shared.simulated import config
 from shared.simulated.hub import Client, Hub
 from shared.simulated.port import SocketRoute
 from shared.simulated.requests import decode_object, is_id, shown
+from shared.venues.kucoin.session import BOOKS, QUOTES, TRADES
 from shared.venues.kucoin.simulated.tokens import Tokens
 
-PATH = "/"
+PATH = "/endpoint"
 MESSAGES_PER_S = 100
 SYMBOLS_PER_TOPIC_MAX = 100
-BOOKS, TRADES, QUOTES, BEST, STATS = (
-    "/market/level2",
-    "/market/match",
-    "/market/ticker",
-    "/spotMarket/level1",
-    "/market/snapshot",
-)
+BEST, STATS = "/spotMarket/level1", "/market/snapshot"
 TOPICS = (BOOKS, TRADES, QUOTES, BEST, STATS)
 QUOTE_TICKS, STATS_TICKS = 100 // TICK_MS, 2_000 // TICK_MS
 BAD_FORMAT, BAD_TOKEN, NOT_FOUND, BAD_TYPE, TOO_MANY = 400, 401, 404, 415, 509

@@ -14,8 +14,10 @@ from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Hub
 from shared.simulated.port import RestRoute, Route
+from shared.simulated.rest_recorded import RecordedRestBooks, recorded_listing
+from shared.venues.kucoin.recordings import levels_of
 from shared.venues.kucoin.simulated.listing import LISTINGS, MORE_LISTINGS, VENUE, pair
-from shared.venues.kucoin.simulated.recorded import RecordedKucoin, recorded_listing
+from shared.venues.kucoin.simulated.recorded import KucoinFormat
 from shared.venues.kucoin.simulated.rest import PublicRest
 from shared.venues.kucoin.simulated.streams import MarketStreams
 from shared.venues.kucoin.simulated.tokens import Tokens
@@ -45,7 +47,9 @@ class KucoinSpot:
         tokens = Tokens(context.seed)
         streams = MarketStreams(self.exchange, self.hub, tokens, is_generated=not recorded)
         self._streams = streams
-        self.recorded = RecordedKucoin(self.exchange, streams) if recorded else None
+        self.recorded = (
+            RecordedRestBooks(self.exchange, self.hub, KucoinFormat()) if recorded else None
+        )
         self.public = PublicRest(self.exchange, context, tokens, self.recorded)
 
     def routes(self) -> list[Route]:
@@ -72,7 +76,9 @@ def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> K
     shown: dict[str, Listing] = {}
     for instrument, payloads in samples.items():
         name = split_instrument(instrument)
-        listing, grid = recorded_listing(pair(name.base, name.quote, 8, 8, "0.1"), payloads)
+        listing, grid = recorded_listing(
+            pair(name.base, name.quote, 8, 8, "0.1"), payloads, levels_of
+        )
         whole.append(listing)
         shown[listing.symbol] = grid
     venue = KucoinSpot(context, tuple(whole), recorded=True)
