@@ -50,6 +50,7 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     ``maintenance`` are windows of time (``shared/domain/windows.py``) in which nothing is opened.
     ``audit_every_s`` is how often each book is compared with the venue's REST book, as far as a
     tenth of its rate budget goes; 0: never.
+    ``accept_unproved`` takes books for LIVE of which nothing proves that no change was lost.
     """
 
     instruments: list[str]
@@ -63,6 +64,7 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     maintenance: tuple[str, ...] = ()
     ccxt_id: str = ""
     audit_every_s: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
+    accept_unproved: bool = False
 
 
 def same_books(venues: Mapping[str, VenueConfig]) -> dict[str, str]:

@@ -42,6 +42,7 @@ class BookRun:
         self.report = report
         self.session = session
         self.state = State.NOT_SYNCED
+        self.why = ""
         self.book = Book()
         self._early_gaps: list[GapEntry] = []
         self._was_live = False
@@ -71,8 +72,8 @@ class BookRun:
                     self._on_dropped(effect, reason, item)
                 case Gap(_, expected, got):
                     self._on_gap(GapEntry(item.path, item.line, expected, got))
-                case BookStatus(_, state):
-                    self._on_status(state)
+                case BookStatus(_, state, reason):
+                    self._on_status(state, reason)
                 case Malformed(reason):
                     malformed = reason
                 case _:
@@ -118,7 +119,7 @@ class BookRun:
             self._compare(quote, item)
 
     def _on_quote(self, quote: BestQuote, item: CaptureItem) -> None:
-        if quote.update_id == self._delta_seq and self.state is State.LIVE:
+        if quote.update_id == self._delta_seq and self.state in (State.LIVE, State.UNPROVED):
             if not self._is_compared:
                 self._compare(quote, item)
         elif self._delta_seq is None or quote.update_id > self._delta_seq:
@@ -165,9 +166,11 @@ class BookRun:
         if len(self.report.gaps) < LISTED_MAX:
             self.report.gaps.append(gap)
 
-    def _on_status(self, state: BookState) -> None:
-        if state is BookState.LIVE:
-            self.state = State.LIVE
+    def _on_status(self, state: BookState, reason: str) -> None:
+        if state.is_followed:
+            is_proved = state is BookState.LIVE
+            self.state = State.LIVE if is_proved else State.UNPROVED
+            self.why = "" if is_proved else reason
             self._was_live = True
             self._early_gaps.clear()
         elif state is BookState.GAP:

@@ -36,6 +36,7 @@ STATE_STYLE = {
     BookState.CROSSED: "red",
     BookState.AUDIT_FAILED: "red",
     BookState.DOWN: "red",
+    BookState.UNPROVED: "yellow",
 }
 TRADING_STYLE = {
     TradingState.ACTIVE: "bold black on green",

@@ -12,12 +12,14 @@ class State(StrEnum):
 
     OUTSIDE: continuous, but the price is beyond the levels of the snapshot: what rests there is not
     known, so the best price is not known either.
+    UNPROVED: nothing shows that it is out of step, nor that no change was lost; ``why`` says more.
     """
 
     LIVE = "LIVE"
     GAP = "GAP"
     NOT_SYNCED = "NOT_SYNCED"
     OUTSIDE = "OUTSIDE"
+    UNPROVED = "UNPROVED"
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class ParseProblem:
 
 @dataclass(slots=True)
 class BookReport:
-    """What became of one book; prices only where it is LIVE at the end.
+    """What became of one book; prices only where it is LIVE or UNPROVED at the end.
 
     ``outside`` counts the updates after which the best bid or ask was beyond the snapshot's levels,
     ``outside_from`` is the line of the first.
@@ -97,12 +99,13 @@ class BookReport:
     oracle: Oracle = field(default_factory=Oracle)
     outside: int = 0
     outside_from: LineRef | None = None
+    why: str = ""
 
     @property
     def is_sound(self) -> bool:
         """Whether the recording of it is whole; that its price went OUTSIDE is only a warning."""
         return (
-            self.state in (State.LIVE, State.OUTSIDE)
+            self.state in (State.LIVE, State.OUTSIDE, State.UNPROVED)
             and not self.gaps_total
             and not self.checksums.failed
             and not self.crossed

@@ -233,8 +233,10 @@ def _conclude(book: BookReport, run: BookRun) -> None:
         book.state = State.OUTSIDE
     bids, asks = run.book.view(1)
     bid, ask = next(iter(bids), None), next(iter(asks), None)
-    if run.state is not State.LIVE:
+    if run.state not in (State.LIVE, State.UNPROVED):
         bid = ask = None
+    if run.state is State.UNPROVED:
+        book.why = run.why if book.applied else f"{run.why}; no change came after its snapshot"
     book.best_bid, book.best_bid_qty = bid or (None, None)
     book.best_ask, book.best_ask_qty = ask or (None, None)
 

@@ -84,9 +84,8 @@ def render(report: VerifyReport) -> None:
         screen.print(_table(report, PRICES))
     for book in report.books:
         if book.state is not State.LIVE:
-            console.print(
-                f"{book.venue} {book.instrument}: {book.state}, {_WHY[book.state]}", soft_wrap=True
-            )
+            why = book.why or _WHY[book.state]
+            console.print(f"{book.venue} {book.instrument}: {book.state}, {why}", soft_wrap=True)
         if book.outside_from is not None:
             at = book.outside_from
             console.print(

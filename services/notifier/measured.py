@@ -116,7 +116,8 @@ def _books(history: History) -> Verdicts:
     bad: dict[str, float] = {}
     for (venue, state), count in history.newest(m.BOOKS).items():
         every[venue] = every.get(venue, 0) + count
-        bad[venue] = bad.get(venue, 0) + (0 if state == BookState.LIVE else count)
+        is_bad = not BookState(state).is_followed
+        bad[venue] = bad.get(venue, 0) + (count if is_bad else 0)
     return {
         venue: Verdict(
             bad[venue] / total > market_data.UNTRUSTED_MAX,

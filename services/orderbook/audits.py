@@ -23,7 +23,6 @@ from collections.abc import Iterable, Mapping
 
 from services.orderbook.tracked import TrackedBook
 from shared.domain.book import Book
-from shared.messages.base import BookState
 from shared.messages.book_audit import (
     DIFFERENCES_MAX,
     AuditVerdict,
@@ -66,8 +65,8 @@ class Comparison:
 
     def obstacle(self, book: TrackedBook, now_ns: int) -> str:
         """Return why nothing can be said of the book any more; empty where something can."""
-        if book.epoch != self.epoch or book.state is not BookState.LIVE:
-            return "the book started over meanwhile, or is not LIVE"
+        if book.epoch != self.epoch or not book.state.is_followed:
+            return "the book started over meanwhile, or is not in step"
         if len(self.changed) > NOTED_MAX:
             return f"more than {NOTED_MAX} levels changed meanwhile"
         answer = self.answer

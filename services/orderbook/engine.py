@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from services.orderbook.audits import Audits
 from services.orderbook.tracked import TrackedBook
 from shared.bus.port import shard_of
-from shared.config_sections import OrderbookConfig
+from shared.config_sections import Config, OrderbookConfig
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.errors import CodecError
 from shared.messages.base import BookState, Message
@@ -82,10 +82,13 @@ class OrderbookEngine:
     Args:
         config: Depth, staleness and refresh.
         shards: How many shards there are.
+        accepted: Venues whose books are taken for LIVE though nothing proves them.
     """
 
-    def __init__(self, config: OrderbookConfig, shards: int = 1) -> None:
-        self._config, self._shards = config, shards
+    def __init__(
+        self, config: OrderbookConfig, shards: int = 1, accepted: Collection[str] = ()
+    ) -> None:
+        self._config, self._shards, self._accepted = config, shards, accepted
         self._refresh_ns = config.refresh_ms * _MS
         self._tick_ns = max(self._refresh_ns // 5, 10 * _MS)
         self._next_tick_ns: int | None = None
@@ -267,6 +270,7 @@ class OrderbookEngine:
                 instrument,
                 stale_after_ns=self._config.stale_after_ms * _MS,
                 counters=self._counters,
+                accepts_unproved=venue in self._accepted,
             )
             self._books[venue, instrument] = book
         return book
@@ -340,4 +344,13 @@ def _request(
     )
 
 
-ENGINE = EngineSpec(new=lambda config, given: OrderbookEngine(config.orderbook, config.bus.shards))
+def accepted_venues(config: Config) -> list[str]:
+    """Return the venues whose books the configuration accepts without proof."""
+    return [name for name, venue in config.venues.items() if venue.accept_unproved]
+
+
+ENGINE = EngineSpec(
+    new=lambda config, given: OrderbookEngine(
+        config.orderbook, config.bus.shards, accepted_venues(config)
+    )
+)

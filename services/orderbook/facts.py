@@ -31,6 +31,7 @@ class BookFacts:
         *,
         stale_after_ns: int,
         counters: dict[str, int],
+        accepts_unproved: bool = False,
     ) -> None:
         self.venue, self.instrument = venue, instrument
         self.book = Book()
@@ -49,6 +50,7 @@ class BookFacts:
         self.ts_venue_ns: int | None = None
         self._broken: BookState | None = BookState.SYNCING
         self._broken_reason = "no snapshot yet"
+        self._unproved, self._accepts_unproved = "", accepts_unproved
         self._feed_status = FeedStatus()
         self._other_feed = False
         self._behind = False
@@ -87,8 +89,11 @@ class BookFacts:
             self.state, self.reason = BookState.STALE, "no message"
         elif self._pauses.suspected:
             self.state, self.reason = BookState.STALE, "quieter than usual"
+        elif self._unproved and not self._accepts_unproved:
+            self.state, self.reason = BookState.UNPROVED, self._unproved
         else:
-            self.state, self.reason = BookState.LIVE, ""
+            accepted = f"accepted unproved: {self._unproved}" if self._unproved else ""
+            self.state, self.reason = BookState.LIVE, accepted
 
     # What was shown of it, and what a restart needs
 
@@ -118,6 +123,7 @@ class BookFacts:
             "room": self._snapshot_range.room,
             "ts_recv_ns": self.ts_recv_ns,
             "ts_venue_ns": self.ts_venue_ns,
+            "unproved": self._unproved,
             "broken": self._broken,
             "broken_reason": self._broken_reason,
             "pause_ns": self._pauses.longest_ns,
@@ -137,6 +143,7 @@ class BookFacts:
         self.epoch, self.seq = saved["epoch"], saved["seq"]
         self.ts_recv_ns = self._heard_ns = saved["ts_recv_ns"]
         self.ts_venue_ns = saved["ts_venue_ns"]
+        self._unproved = saved.get("unproved", "")
         self._broken = None if saved["broken"] is None else BookState(saved["broken"])
         self._broken_reason = saved["broken_reason"]
         self._pauses = DeltaPauses(self._stale_after_ns, saved["pause_ns"])

@@ -106,6 +106,7 @@ class TrackedBook(BookFacts):
         self.ts_recv_ns = self._heard_ns = snapshot.ts_recv_ns
         self.ts_venue_ns = snapshot.ts_venue_ns
         self._broken, self._broken_reason = None, ""
+        self._unproved = snapshot.unproved
         self._pauses.on_snapshot()
         self._note_age(snapshot.ts_recv_ns, now_ns)
         # What the wire said before this snapshot is over.
@@ -127,7 +128,7 @@ class TrackedBook(BookFacts):
         if old or self._feed_status.is_foreign(status):
             self._on_other_feed(status, now_ns)
             return
-        if status.state is _LIVE:
+        if status.state.is_followed:
             if not whole_venue:
                 self._on_confirmation(status, now_ns)
         elif status.epoch > self.epoch or status.ts_ns > self.ts_recv_ns:
@@ -143,7 +144,7 @@ class TrackedBook(BookFacts):
 
     def _on_other_feed(self, status: VenueStatus, now_ns: int) -> None:
         """Ask another ingestor that has the book LIVE to start over, if our own has failed us."""
-        if not status.instrument or status.state is not _LIVE:
+        if not status.instrument or not status.state.is_followed:
             return
         failed = self._feed_status.state is _DOWN or self._is_silent(now_ns)
         if failed and now_ns - status.ts_ns <= BEHIND_NS_MAX:
@@ -151,7 +152,7 @@ class TrackedBook(BookFacts):
             self._resync.want(now_ns)
 
     def _on_confirmation(self, status: VenueStatus, now_ns: int) -> None:
-        """The book is LIVE at the wire in ``status.epoch``."""
+        """The book is in step at the wire in ``status.epoch``."""
         if status.epoch > self.epoch:
             self._want(status.epoch)
             self._feed_status.degrade(_SYNCING, "waiting for the snapshot")

@@ -9,7 +9,7 @@ from shared.alerting.rule import AlertRule, AlertSeverity
 _CRITICAL, _WARNING = AlertSeverity.CRITICAL, AlertSeverity.WARNING
 
 UNTRUSTED_MAX: Final = 0.2
-"""Part of a venue's books that may be other than LIVE."""
+"""Part of a venue's books that may be other than LIVE, or UNPROVED, which they always are."""
 
 MARKET_DATA: Final = (
     AlertRule(
@@ -41,10 +41,10 @@ MARKET_DATA: Final = (
     AlertRule(
         name="ArbBooksUntrusted",
         severity=_WARNING,
-        expression='sum by (venue) (arb_books{state!="LIVE"}) / sum by (venue) (arb_books) > '
-        f"{UNTRUSTED_MAX}",
+        expression='sum by (venue) (arb_books{state!~"LIVE|UNPROVED"})'
+        f" / sum by (venue) (arb_books) > {UNTRUSTED_MAX}",
         lasts="2m",
-        summary="More than a fifth of a venue's books are not LIVE",
+        summary="More than a fifth of a venue's books are not trusted",
         first="arb books",
         causes="Gaps that do not heal, instruments that are not traded, a slow snapshot.",
         remedy="`arb books` has each book's reason.",

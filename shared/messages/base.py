@@ -70,6 +70,12 @@ class BookState(StrEnum):
     CROSSED = "CROSSED"  # best bid >= best ask
     AUDIT_FAILED = "AUDIT_FAILED"  # it differs from the venue's REST book; waiting as for GAP
     DOWN = "DOWN"  # the venue's connection is down
+    UNPROVED = "UNPROVED"  # in step as far as shows, but the venue sends nothing that proves it
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the book is in step with its stream, proved or not."""
+        return self in (BookState.LIVE, BookState.UNPROVED)
 
 
 class TradingState(StrEnum):

@@ -52,6 +52,8 @@ class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"
 
     ``bid_floor`` and ``ask_ceiling`` are the worst prices sent, where the venue cut its answer
     there: what rests beyond them is not known until it changes. ``None`` where it sent everything.
+
+    ``unproved`` says why nothing proves that no delta is lost; empty where something does.
     """
 
     venue: Venue
@@ -65,6 +67,7 @@ class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"
     depth_max: Depth | None = None
     bid_floor: FloatPrice | None = None
     ask_ceiling: FloatPrice | None = None
+    unproved: Reason = ""
 
 
 class BookDelta(MarketMessage, frozen=True, kw_only=True, tag="book_delta"):

@@ -16,7 +16,7 @@ from shared.domain.executions import execution_of
 from shared.domain.ownership import OrdersOnRecord, reduction_flaw
 from shared.domain.strategy_books import StrategyBooks
 from shared.messages.arb import Indication, NearMiss, Opportunity
-from shared.messages.base import BookState, Message, TradingState
+from shared.messages.base import Message, TradingState
 from shared.messages.control import Alert, Heartbeat
 from shared.messages.execution import (
     ApprovedPlan,
@@ -296,7 +296,7 @@ class Collector:
         book = (message.venue, message.instrument)
         if not message.instrument:
             return
-        if message.state is BookState.LIVE:
+        if message.state.is_followed:
             self.synced.put(book, True)
         else:
             self.unsynced_why.put(book, message.reason)

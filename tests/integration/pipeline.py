@@ -32,8 +32,8 @@ POSITION_S = 0.01
 class Reader:
     """The newest view of every book, and all states each book went through."""
 
-    def __init__(self, bus, config: OrderbookConfig) -> None:
-        self.engine = OrderbookEngine(config)
+    def __init__(self, bus, config: OrderbookConfig, accepted: list[str]) -> None:
+        self.engine = OrderbookEngine(config, accepted=accepted)
         self.engine.own(0, None, SystemClock.now_ns())
         self.views: dict[tuple[str, str], DepthView] = {}
         self.states: dict[tuple[str, str], list[str]] = {}
@@ -114,7 +114,8 @@ async def pipeline(
         observer = Observer("ingestor", "i1")
         engine = new_engine(venues, SystemClock(), observer)
         app = build(engine, bus, SystemClock(), observer, position_interval_s=POSITION_S)
-        reader = Reader(reading, orderbook)
+        accepted = [name for name, venue in venues.items() if venue.accept_unproved]
+        reader = Reader(reading, orderbook, accepted)
         tasks = [asyncio.create_task(reader.run()), asyncio.create_task(app.run())]
         try:
             yield Pipeline(server, bus, app, engine, observer, reader)

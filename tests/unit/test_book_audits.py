@@ -164,7 +164,7 @@ def test_quantities_the_answer_rounds_are_equal(feed):
         ("late", "no answer came"),
         ("ahead", "the stream did not reach"),
         ("epoch", "started over"),
-        ("gap", "not LIVE"),
+        ("gap", "not in step"),
         ("all changed", "every level in reach changed"),
     ],
 )

@@ -37,7 +37,9 @@ class Feed:
         self.epoch = NOW
         self.seq = 0
 
-    def snapshot(self, bids=((99.0, 1.0),), asks=((101.0, 1.0),), *, age_ns=0, depth_max=None):
+    def snapshot(
+        self, bids=((99.0, 1.0),), asks=((101.0, 1.0),), *, age_ns=0, depth_max=None, unproved=""
+    ):
         self.epoch += 1
         self.seq = 100
         return self.give(
@@ -50,6 +52,7 @@ class Feed:
                 asks=list(asks),
                 ts_recv_ns=self.now_ns - age_ns,
                 depth_max=depth_max,
+                unproved=unproved,
             )
         )
 
@@ -115,6 +118,48 @@ def test_snapshot_makes_a_live_view_with_the_best_levels_first():
     assert view.bids == [(99.0, 1.0), (98.0, 2.0)]
     assert view.asks == [(101.0, 1.0)]
     assert (view.epoch, view.seq, view.ts_recv_ns) == (feed.epoch, 100, NOW)
+
+
+WHY = "changes have no number"
+
+
+def test_book_that_nothing_proves_is_unproved_and_prices_nothing():
+    feed = Feed()
+    (view,) = feed.snapshot(unproved=WHY)
+    assert (view.state, view.reason, view.bids, view.asks) == (BookState.UNPROVED, WHY, [], [])
+    assert feed.delta([(99.5, 1.0)]) == []
+    assert feed.status(BookState.UNPROVED, reason=WHY) == []
+    out = feed.wait(20 * S)
+    assert {view.state for view in views(out)} == {BookState.UNPROVED, BookState.STALE}
+    feed.status(BookState.UNPROVED, reason=WHY)
+    feed.delta([(99.6, 1.0)])
+    assert asks(feed.delta([(99.6, 1.0)], seq_prev=7_000)), "it is still followed"
+    (view,) = views(feed.snapshot())
+    assert (view.state, view.reason) == (BookState.LIVE, "")
+
+
+def test_configuration_may_accept_a_book_that_nothing_proves():
+    feed = Feed(OrderbookEngine(CONFIG, accepted=["v"]))
+    feed.engine.own(0, None, NOW)
+    (view,) = feed.snapshot(unproved=WHY)
+    assert (view.state, view.reason) == (BookState.LIVE, f"accepted unproved: {WHY}")
+    assert view.bids == [(99.0, 1.0)]
+    other = Feed(OrderbookEngine(CONFIG, accepted=["w"]))
+    other.engine.own(0, None, NOW)
+    (view,) = other.snapshot(unproved=WHY)
+    assert view.state is BookState.UNPROVED
+
+
+def test_unproved_outlives_a_restart():
+    feed = Feed()
+    feed.snapshot(unproved=WHY)
+    again = OrderbookEngine(CONFIG)
+    again.own(0, saved(feed.engine, "1-1"), feed.now_ns)
+    feed.engine = again
+    feed.status(BookState.UNPROVED, reason=WHY)
+    out = feed.wait(S, confirm=False)
+    out += feed.status(BookState.UNPROVED, reason=WHY)
+    assert BookState.LIVE not in {view.state for view in views(out)}
 
 
 def test_delta_below_the_shown_levels_makes_no_view():

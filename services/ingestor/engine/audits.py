@@ -13,7 +13,6 @@ from services.ingestor.engine.connection import NEVER_NS, Connection
 from services.ingestor.engine.requests import LogLevel
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.errors import ParseError
-from shared.messages.base import BookState
 from shared.messages.book_audit import BookAudit, BookAuditAsked
 from shared.messages.market import Level
 from shared.venues.audit_port import BookAuditPort
@@ -79,7 +78,7 @@ class Audits:
             connection, instrument = self._books[self._next]
             self._next = (self._next + 1) % len(self._books)
             book = connection.driver.books.get(instrument)
-            if book is not None and book[0] is BookState.LIVE:
+            if book is not None and book[0].is_followed:
                 self.due_ns = now_ns + self._pause_ns
                 path = self._port.path(instrument)
                 self._request(connection, FetchAudit(instrument, path, self._port.weight), now_ns)

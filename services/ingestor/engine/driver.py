@@ -134,7 +134,7 @@ class FeedDriver:
     def on_resync(self, instrument: str, epoch: int, now_ns: int) -> None:
         """Start a new epoch: a reader lost the book of this one."""
         book = self.books.get(instrument)
-        if not self.is_open or book is None or book[0] is not BookState.LIVE:
+        if not self.is_open or book is None or not book[0].is_followed:
             return
         recent = [t for t in self._resyncs.get(instrument, ()) if now_ns - t < RESYNC_WINDOW_NS]
         recent.append(now_ns)
@@ -210,7 +210,7 @@ class FeedDriver:
         if not self.is_open:
             return f"{self.venue} is not connected"
         for instrument, (state, _, reason) in self.books.items():
-            if state is not BookState.LIVE and not self.refusals.why(instrument):
+            if not state.is_followed and not self.refusals.why(instrument):
                 return f"{self.venue} {instrument} is {state.value}: {reason or 'synchronising'}"
         return ""
 
@@ -279,7 +279,7 @@ class FeedDriver:
     def _note(
         self, instrument: str, state: BookState, epoch: int, reason: str, now_ns: int
     ) -> None:
-        if state is BookState.LIVE:
+        if state.is_followed:
             self.refusals.on_live(instrument)
             self._told_state = self.venue_state
         if why := self.refusals.why(instrument):

@@ -3,7 +3,7 @@ import { amount, bps, price } from "../format.js";
 import { html } from "../html.js";
 import { Bar, Empty, Light, Panel, Table } from "../parts.js";
 
-const LEVELS = { LIVE: "good", SYNCING: "warn", STALE: "warn", GAP: "warn", CROSSED: "bad", AUDIT_FAILED: "bad", DOWN: "bad" };
+const LEVELS = { LIVE: "good", SYNCING: "warn", STALE: "warn", GAP: "warn", CROSSED: "bad", AUDIT_FAILED: "bad", DOWN: "bad", UNPROVED: "warn" };
 
 export const BookState = ({ state, reason }) => html`<span title=${reason || undefined}><${Light}
   level=${LEVELS[state] ?? "unknown"} word=${state ?? "not known"} /></span>`;
