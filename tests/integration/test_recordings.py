@@ -82,6 +82,27 @@ def test_gate_books_join_their_snapshots(recorded):
     assert sum(book.applied > 0 for book in report.books) == 8
 
 
+def test_kucoin_joins_and_agrees_with_its_tickers(recorded):
+    report = verify_paths(capture_set(recorded, "KUCOIN"))
+    assert report.ok and len(report.books) == 9
+    assert {(b.venue, b.snapshots, b.gaps_total) for b in report.books} == {("kucoin", 1, 0)}
+    assert sum(book.deltas for book in report.books) == 3_853
+    assert all(b.applied + b.dropped_stale == b.deltas and b.applied for b in report.books)
+    assert all(b.oracle.checked and b.oracle.equal == b.oracle.checked for b in report.books)
+
+
+def test_bitstamp_joins_and_is_unproved(recorded):
+    report = verify_paths(capture_set(recorded, "BITSTAMP"))
+    assert report.ok and len(report.books) == 10
+    assert {book.state for book in report.books} == {State.UNPROVED}
+    assert sum(book.deltas for book in report.books) == 717
+    joined = [book for book in report.books if book.applied]
+    assert len(joined) == 9
+    assert all(2 <= book.dropped_stale <= 25 for book in joined)
+    (quiet,) = (book for book in report.books if not book.applied)
+    assert quiet.instrument == "SGB/EUR" and "no change came after its snapshot" in quiet.why
+
+
 def test_the_second_day_needs_the_first(recorded):
     first, second = (
         hft(recorded, "spot_btcusdt_20240808.gz"),

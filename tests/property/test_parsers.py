@@ -10,6 +10,7 @@ from shared.capture.items import LineError, parse_line
 from shared.errors import ParseError
 from shared.venues.binance import parse as binance_parse
 from shared.venues.binanceusdm import parse as futures_parse
+from shared.venues.bitstamp import parse as bitstamp_parse
 from shared.venues.bybit import parse as bybit_parse
 from shared.venues.funding import HISTORY, TERMS
 from shared.venues.gateio import parse as gate_parse
@@ -34,6 +35,8 @@ SAMPLES = (
     b'{"code":2,"msg":"Invalid request","id":1}',
     b'{"topic":"/market/level2:BTC-USDT","type":"message","subject":"trade.l2update","data":{"changes":'
     b'{"asks":[["1.5","2","3"]],"bids":[]},"sequenceEnd":3,"sequenceStart":3,"symbol":"BTC-USDT"}}',
+    b'{"event":"data","channel":"diff_order_book_btcusd","data":{"timestamp":"1641343691",'
+    b'"microtimestamp":"1641343691406478","bids":[["1.5","0.0"]],"asks":[]}}',
     b'{"code":"200000","data":{"sequence":"3","bids":[["1","2"]],"asks":[]}}',
     b'{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":[{"asks":[["1.5","2",'
     b'"0","1"]],"bids":[],"ts":"1652459236119","checksum":-7,"seqId":3,"prevSeqId":-1}]}',
@@ -93,6 +96,10 @@ PARSERS = (
     bybit_parse.parse_terms,
     bybit_parse.parse_history,
     bybit_parse.parse_envelope,
+    bitstamp_parse.parse_book,
+    bitstamp_parse.parse_trade,
+    bitstamp_parse.parse_rest_book,
+    bitstamp_parse.parse_envelope,
     kucoin_parse.parse_book,
     kucoin_parse.parse_trade,
     kucoin_parse.parse_quote,

@@ -1,0 +1,58 @@
+"""How a ccxt client is set up for Bitstamp spot, and pointed at another address. No IO."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.venues.odd_markets import unreadable
+
+OPTIONS: dict[str, Any] = {}
+
+
+def leave_out_unreadable(exchange: Any) -> None:
+    """Let a pair that ccxt cannot read be left out, instead of all of them.
+
+    ccxt reads all pairs in one go: where that fails, it is handed one after the other.
+    """
+    read, ask, errors = exchange.fetch_markets, exchange.fetch_markets_from_cache, unreadable()
+
+    async def fetch_markets(params: Any = None) -> list[Any]:
+        pairs = await ask(params or {})
+
+        async def read_only(rows: list[Any]) -> list[Any]:
+            async def answered(*_: Any) -> list[Any]:
+                return rows
+
+            exchange.fetch_markets_from_cache = answered
+            found: list[Any] = await read(params or {})
+            return found
+
+        try:
+            return await read_only(pairs)
+        except errors:
+            markets: list[Any] = []
+            for pair in pairs:
+                try:
+                    markets += await read_only([pair])
+                except errors:
+                    continue
+            return markets
+        finally:
+            exchange.fetch_markets_from_cache = ask
+
+    exchange.fetch_markets = fetch_markets
+
+
+def set_urls(exchange: Any, rest_url: str, ws_url: str = "") -> None:
+    """Let a ccxt or ccxt.pro client use the venue's own names, and redirect it.
+
+    ccxt renames some assets; rules must mean what the stream's symbol means. Empty URLs leave the
+    venue's own. The list of currencies is of no use here.
+    """
+    exchange.commonCurrencies = {}
+    exchange.has["fetchCurrencies"] = False
+    api = exchange.urls["api"]
+    if rest_url:
+        api["public"] = api["private"] = rest_url.rstrip("/") + "/api"
+    if ws_url and "ws" in api:
+        api["ws"] = ws_url.rstrip("/") + "/"

@@ -1,0 +1,1 @@
+"""The simulated Bitstamp spot: WebSocket v2 and public REST v2."""
