@@ -8,8 +8,8 @@ from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.exchange.rows import rows
 from shared.simulated.rest import Answer, Pending, Request, json_answer
-from shared.simulated.rest_recorded import RecordedRestBooks
 from shared.venues.bitstamp.simulated.times import BookTimes
+from shared.venues.rest_recorded import RecordedRestBooks
 
 ROOT = "/api/v2/"
 LEVELS_MAX = 5_000

@@ -14,13 +14,13 @@ from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Hub
 from shared.simulated.port import RestRoute, Route
-from shared.simulated.rest_recorded import RecordedRestBooks, recorded_listing
 from shared.venues.bitstamp.recordings import levels_of
 from shared.venues.bitstamp.simulated.listing import LISTINGS, MORE_LISTINGS, VENUE, pair
 from shared.venues.bitstamp.simulated.recorded import BitstampFormat
 from shared.venues.bitstamp.simulated.rest import PublicRest
 from shared.venues.bitstamp.simulated.streams import MarketStreams
 from shared.venues.bitstamp.simulated.times import BookTimes
+from shared.venues.rest_recorded import RecordedRestBooks, recorded_listing
 
 
 class BitstampSpot:

@@ -10,9 +10,9 @@ from shared.exchange.listing import Listing
 from shared.exchange.rows import rows
 from shared.simulated.context import Context
 from shared.simulated.rest import Answer, Pending, Request, json_answer
-from shared.simulated.rest_recorded import RecordedRestBooks
 from shared.venues.kucoin.simulated.listing import VENUE
 from shared.venues.kucoin.simulated.tokens import Tokens
+from shared.venues.rest_recorded import RecordedRestBooks
 
 OK, TRADES_MAX = "200000", 100
 PING_INTERVAL_MS, PING_TIMEOUT_MS = 18_000, 10_000

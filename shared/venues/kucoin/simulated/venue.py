@@ -14,13 +14,13 @@ from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Hub
 from shared.simulated.port import RestRoute, Route
-from shared.simulated.rest_recorded import RecordedRestBooks, recorded_listing
 from shared.venues.kucoin.recordings import levels_of
 from shared.venues.kucoin.simulated.listing import LISTINGS, MORE_LISTINGS, VENUE, pair
 from shared.venues.kucoin.simulated.recorded import KucoinFormat
 from shared.venues.kucoin.simulated.rest import PublicRest
 from shared.venues.kucoin.simulated.streams import MarketStreams
 from shared.venues.kucoin.simulated.tokens import Tokens
+from shared.venues.rest_recorded import RecordedRestBooks, recorded_listing
 
 VERSIONS = ("v1", "v2", "v3")
 PUBLIC = ("timestamp", "symbols", "currencies", "contracts/{rest:.*}", "market/{rest:.*}")
