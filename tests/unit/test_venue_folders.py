@@ -114,3 +114,12 @@ def test_a_venue_lists_what_its_feed_can_subscribe(adapter: str) -> None:
     for listing in load_simulated(adapter).LISTINGS:
         assert listing.venue == adapter
         assert feed.to_symbol(listing.instrument) in {listing.symbol, listing.instrument}
+
+
+@pytest.mark.parametrize("adapter", EVERY)
+def test_recorded_lines_that_name_no_book_have_a_session(adapter: str) -> None:
+    """Acknowledgements and heartbeats, which a reader sees as well."""
+    reader = load_recordings(adapter)
+    for venue in reader.venues:
+        session = reader.session(venue, "")
+        assert not session.on_frame(b'{"op":"subscribe","event":"subscribe"}', 1)

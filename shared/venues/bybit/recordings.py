@@ -14,7 +14,7 @@ import msgspec
 
 from shared.domain.instrument import split_instrument
 from shared.venues.bybit.session import BEST_ONLY, TOPICS, BybitSession, funding_dialect
-from shared.venues.bybit.symbols import CATEGORIES, category_of, spelled, to_instrument
+from shared.venues.bybit.symbols import CATEGORIES, LINEAR, category_of, spelled, to_instrument
 from shared.venues.port import FeedKind, FrameRole, Hint
 from shared.venues.read_once import ReadOnce
 from shared.venues.times import unix_ns
@@ -161,7 +161,9 @@ class BybitRecordings:
         return None if marks is None else marks.time_ns
 
     def session(self, venue: str, instrument: str) -> BybitSession:
-        """Return a session that reads this instrument's frames."""
+        """Return a session that reads this instrument's frames; without one, those of no book."""
+        if not instrument:
+            return BybitSession(venue, {}, LINEAR, is_recorded=True)
         symbol = spelled(split_instrument(instrument))
         return BybitSession(venue, {symbol: instrument}, category_of(instrument), is_recorded=True)
 
