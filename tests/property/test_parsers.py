@@ -16,7 +16,6 @@ from shared.venues.funding import HISTORY, TERMS
 from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
 from shared.venues.kucoin import parse as kucoin_parse
-from shared.venues.okx import book_audit as okx_audit
 from shared.venues.okx import parse as okx_parse
 from shared.venues.registry import EVERY, load_feed, load_recordings, load_simulated
 
@@ -109,7 +108,7 @@ PARSERS = (
     okx_parse.parse_book,
     okx_parse.parse_trades,
     okx_parse.parse_envelope,
-    okx_audit.AUDIT.read,
+    okx_parse.parse_rest_book,
 )
 INSTRUMENTS = {name: load_simulated(name).LISTINGS[0].instrument for name in EVERY}
 

@@ -1,4 +1,4 @@
-"""OKX spot: the session's answers to what the venue says, its rules and its recordings."""
+"""OKX spot: the session's answers to what the venue says, and its rules."""
 
 from __future__ import annotations
 
@@ -7,25 +7,14 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import pytest
 
-from services.cli.venues import Addresses
-from services.cli.verdict import State
-from services.cli.verification import verify_paths
-from services.lab.recorded import survey
 from shared.errors import ConfigError
 from shared.messages.base import BookState, Side
 from shared.messages.market import BookDelta, BookSnapshot, Trade, TradesMissed
-from shared.simulated.context import Context
-from shared.simulated.direct import DirectVenue
-from shared.simulated.faults import FaultTable
 from shared.venues.okx.checksum import book_checksum
 from shared.venues.okx.feed import FEED
-from shared.venues.okx.recordings import OkxRecordings
 from shared.venues.okx.session import OkxSession
-from shared.venues.okx.simulated.venue import open_recorded
-from shared.venues.okx.symbols import spelled, to_instrument
 from shared.venues.port import (
     BookStatus,
     Checked,
@@ -34,7 +23,7 @@ from shared.venues.port import (
     Emit,
     FeedKind,
     FeedRefused,
-    FrameRole,
+    FetchSnapshot,
     Gap,
     Malformed,
     Reconnect,
@@ -93,6 +82,65 @@ def test_a_book_is_subscribed_and_begins_with_its_snapshot() -> None:
     assert (emit.message.bids, emit.message.depth_max) == ([(3366.1, 7.0), (3366.0, 6.0)], 400)
     assert emit.message.ts_venue_ns == 1652459236119 * 1_000_000
     assert status.state is BookState.LIVE
+
+
+def rest_book(seq: int) -> bytes:
+    row = {"asks": ASKS, "bids": BIDS, "ts": "1629966436396", "seqId": seq}
+    return json.dumps({"code": "0", "msg": "", "data": [row]}).encode()
+
+
+def without_a_snapshot() -> OkxSession:
+    session = opened()
+    session.on_frame(SUBSCRIBED, NOW)
+    for prev_seq, seq in ((10, 12), (12, 15), (15, 16)):
+        assert kinds(session.on_frame(update(prev_seq, seq), NOW)) == [Dropped]
+    return session
+
+
+def asked_for(session: OkxSession, now_ns: int) -> list[FetchSnapshot]:
+    return [e for e in session.on_timer(now_ns) if isinstance(e, FetchSnapshot)]
+
+
+@pytest.mark.parametrize(("seq", "deltas"), [(10, 3), (13, 2), (15, 1), (16, 0)])
+def test_where_no_snapshot_comes_the_rest_book_is_joined(seq: int, deltas: int) -> None:
+    session = without_a_snapshot()
+    assert asked_for(session, NOW + SECOND) == []
+    [asked] = asked_for(session, NOW + 2 * SECOND)
+    assert asked.path == "/api/v5/market/books?instId=BTC-USDT&sz=400"
+    effects = session.on_snapshot("BTC/USDT", rest_book(seq), NOW)
+    assert kinds(effects) == [Emit] * (1 + deltas) + [BookStatus]
+    assert effects[-1].state is BookState.LIVE
+    assert kinds(session.on_frame(update(16, 17), NOW)) == [Emit]
+    assert kinds(session.on_frame(update(18, 19), NOW))[0] is Gap
+
+
+@pytest.mark.parametrize("seq", [9, 17])
+def test_a_rest_book_that_does_not_join_is_asked_for_again(seq: int) -> None:
+    session = without_a_snapshot()
+    asked_for(session, NOW + 2 * SECOND)
+    assert kinds(session.on_snapshot("BTC/USDT", rest_book(seq), NOW + 3 * SECOND)) == [Dropped]
+    assert len(asked_for(session, NOW + 5 * SECOND)) == 1
+    refused = b'{"code":"50011","msg":"Too Many Requests","data":[]}'
+    assert kinds(session.on_snapshot("BTC/USDT", refused, NOW + 5 * SECOND)) == [Malformed]
+    assert len(asked_for(session, NOW + 7 * SECOND)) == 1
+    assert session.on_snapshot_failed("BTC/USDT", 2.5, NOW + 7 * SECOND) == ()
+    assert asked_for(session, NOW + 9 * SECOND) == []
+
+
+def test_an_update_that_cannot_be_read_is_no_part_of_what_joins() -> None:
+    session = without_a_snapshot()
+    [said] = session.on_frame(update(16, 18, bids=[["x", "1", "0", "1"]]), NOW)
+    assert isinstance(said, Malformed)
+    assert kinds(session.on_snapshot("BTC/USDT", rest_book(13), NOW))[-1] is BookStatus
+    assert kinds(session.on_frame(update(18, 19), NOW))[0] is Gap
+
+
+def test_a_snapshot_that_comes_late_makes_the_rest_book_superfluous() -> None:
+    session = without_a_snapshot()
+    session.on_frame(book("snapshot", BIDS, ASKS, checksum=0, seqId=20, prevSeqId=-1), NOW)
+    assert asked_for(session, NOW + 2 * SECOND) == []
+    assert session.on_snapshot("BTC/USDT", rest_book(15), NOW) == []
+    assert kinds(session.on_frame(update(20, 21), NOW)) == [Emit]
 
 
 def test_what_continues_is_applied_and_what_does_not_is_a_gap() -> None:
@@ -272,120 +320,3 @@ def test_rules_are_those_of_the_venues_list() -> None:
 def test_only_spot_instruments_are_subscribed(instrument: str) -> None:
     with pytest.raises(ConfigError, match="venue okx: BTC/USD"):
         FEED.connections("okx", [instrument])
-
-
-@pytest.mark.parametrize(
-    ("symbol", "instrument"),
-    [
-        ("BTC-USDT", "BTC/USDT"),
-        ("BTC-USDT-SWAP", "BTC/USDT:USDT"),
-        ("UNI-USD-SWAP", "UNI/USD:UNI"),
-        ("BTC-USD-220527", "BTC/USD:BTC-220527"),
-        ("BTC-USDC-220527", "BTC/USDC:USDC-220527"),
-    ],
-)
-def test_every_book_of_a_recording_has_a_name(symbol: str, instrument: str) -> None:
-    assert (to_instrument(symbol), spelled(instrument)) == (instrument, symbol)
-
-
-def test_what_is_no_book_has_none() -> None:
-    assert to_instrument("BTC-USD-220514-22000-C") is None
-    assert to_instrument("BTCUSDT") is None
-
-
-@pytest.mark.parametrize(
-    ("url", "venue"),
-    [
-        ("wss://ws.okx.com:8443/ws/v5/public", "okx"),
-        ("wss://wspap.okx.com:8443/ws/v5/public", "okx"),
-        ("https://www.okx.com/api/v5/public/instruments?instType=SPOT", "okx"),
-        ("wss://ws.okx.com:8443/ws/v5/private", None),
-        ("wss://notokx.com/ws/v5/public", None),
-    ],
-)
-def test_recorded_urls_tell_the_venue(url: str, venue: str | None) -> None:
-    assert OkxRecordings().venue_of_url(url) == venue
-
-
-@pytest.mark.parametrize(
-    ("raw", "role", "instrument"),
-    [
-        (update(1, 2), FrameRole.DELTA, "BTC/USDT"),
-        (update(1, 2)[:90], FrameRole.DELTA, "BTC/USDT"),
-        (book("snapshot"), FrameRole.SNAPSHOT, "BTC/USDT"),
-        (SUBSCRIBED, FrameRole.OTHER, None),
-        (b"pong", FrameRole.OTHER, None),
-        (book("").replace(b"books", b"tickers"), FrameRole.QUOTE, "BTC/USDT"),
-        (book("").replace(b"books", b"trades"), FrameRole.TRADE, "BTC/USDT"),
-    ],
-)
-def test_recorded_frames_tell_what_they_are(raw: bytes, role: FrameRole, instrument: Any) -> None:
-    reader = OkxRecordings()
-    assert (reader.role_of_frame(raw), reader.instrument_of_frame(raw)) == (role, instrument)
-
-
-def recording(tmp_path: Any, frames: list[bytes]) -> Any:
-    lines = ["wss://ws.okx.com:8443/ws/v5/public <-> 1652459224.5"]
-    lines += [f"{1652459225 + n / 10}: {raw.decode()}" for n, raw in enumerate(frames)]
-    path = tmp_path / "OKX.ws.1.0"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def test_contracts_of_a_recording_are_read_and_not_traded(tmp_path: Any) -> None:
-    """Their sizes are no base units."""
-    frames = [book("snapshot", BIDS, ASKS, checksum=0, seqId=1, prevSeqId=-1), update(1, 2)]
-    frames += [raw.replace(b"BTC-USDT", b"BTC-USDT-SWAP") for raw in frames]
-    rules = survey([recording(tmp_path, frames)]).rules
-    assert rules["okx", "BTC/USDT"].active
-    perpetual = rules["okx", "BTC/USDT:USDT"]
-    assert (perpetual.active, perpetual.reason) == (
-        False,
-        "sizes are contracts of an unknown value",
-    )
-
-
-def test_a_recording_is_proved_and_the_line_after_a_lost_one_is_named(tmp_path: Any) -> None:
-    frames = [SUBSCRIBED, book("snapshot", BIDS, ASKS, checksum=0, seqId=1, prevSeqId=-1), b"pong"]
-    frames += [update(n, n + 1) for n in range(1, 9)]
-    (found,) = verify_paths([recording(tmp_path, frames)]).books
-    assert (found.state, found.gaps_total) == (State.LIVE, 0)
-    del frames[6]
-    (found,) = verify_paths([recording(tmp_path, frames)]).books
-    assert found.state is State.GAP
-    assert [(gap.line, gap.expected, gap.got) for gap in found.gaps] == [(8, 4, 5)]
-
-
-def test_of_a_recording_the_pairs_are_played() -> None:
-    """Contracts are not: their sizes are no base units, and nobody here subscribes to them."""
-    whole = book("snapshot", BIDS, ASKS, checksum=0, seqId=1, prevSeqId=-1)
-    later = update(1, 2, bids=[["3366.1", "0", "0", "0"]])
-    lost = update(5, 6, bids=[["3366.1", "9", "0", "0"]])
-    samples = {"BTC/USDT": [whole], "BTC/USDT:USDT": [whole.replace(b"-USDT", b"-USDT-SWAP")]}
-    now_ns = [NOW]
-    context = Context(1, FaultTable({}), lambda: now_ns[0], lambda *_: 0.0, lambda *_: None)
-    venue = open_recorded(context, samples)
-    assert list(venue.exchange.by_instrument) == ["BTC/USDT"]
-    direct = DirectVenue(venue, context.faults)
-    link = direct.connect("/ws/v5/public")
-    session = OkxRecordings().session("okx", "BTC/USDT")
-    for effect in FEED.connections("okx", ["BTC/USDT"])[0].session.on_open(NOW):
-        if isinstance(effect, Send):
-            link.send(effect.frame)
-    session.on_open(NOW)
-    states = []
-    for raw in (whole, later, lost, whole):
-        venue.recorded.play_frame("BTC/USDT", raw, 0, NOW)
-        for frame in link.frames():
-            states += [e for e in session.on_frame(frame, NOW) if isinstance(e, BookStatus)]
-    assert [status.state for status in states] == [BookState.LIVE, BookState.LIVE]
-    assert venue.recorded.unusable == 0
-    best = venue.exchange.books["BTC/USDT"].bids.best()
-    assert best == 33661, "the snapshot's"
-
-
-def test_a_simulated_venue_without_keys_is_started_with() -> None:
-    line = {"http": "h", "ws": "w", "control": "c", "instruments": []}
-    line["credentials"] = {"okx": {}, "binance": {"apiKey": "k", "secret": "s"}}
-    found = msgspec.json.decode(json.dumps(line).encode(), type=Addresses).credentials
-    assert (found["okx"].api_key, found["binance"].api_key) == ("", "k")

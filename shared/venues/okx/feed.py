@@ -35,7 +35,7 @@ class OkxFeed(SpotSockets):
         "the best 25 of each side as well",
         zero=ZERO_REMOVES,
         depth=f"{DEPTH} a side, cut there",
-        resync="a new subscription on the same connection, no REST",
+        resync="a new subscription on the same connection; the REST book if no snapshot comes",
         unproved="quantities and prices where the checksum is 0, as it is since 2026",
     )
     lifetime_s = 24 * 3600.0

@@ -63,6 +63,15 @@ class BookFrame(msgspec.Struct, frozen=True, gc=False):
     data: list[BookRow]
 
 
+class _BookAnswer(msgspec.Struct, frozen=True):
+    """``{"code":"0","msg":"","data":[{"asks":[["41006.8","0.60038921","0","1"]],"bids":[],
+    "ts":"1629966436396","seqId":3235851742}]}``."""
+
+    code: str
+    data: list[BookRow] = []
+    text: str = field(name="msg", default="")
+
+
 class TradePrint(msgspec.Struct, frozen=True, gc=False):
     """A public trade: what one taker's order took at one price; ``side`` is the taker's.
 
@@ -97,6 +106,7 @@ class _TradeFrame(msgspec.Struct, frozen=True, gc=False):
 
 
 _BOOK = msgspec.json.Decoder(BookFrame)
+_REST_BOOK = msgspec.json.Decoder(_BookAnswer)
 _TRADE = msgspec.json.Decoder(_TradeFrame, strict=False)
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 
@@ -104,9 +114,22 @@ _ENVELOPE = msgspec.json.Decoder(Envelope)
 def parse_book(raw: bytes) -> BookFrame:
     """Parse a frame of ``books``."""
     frame = decoded(_BOOK, raw, "books")
-    if not all(row.ts_text.isascii() and row.ts_text.isdigit() for row in frame.data):
-        raise ParseError("books: ts is no time in ms")
+    _check_times(frame.data)
     return frame
+
+
+def parse_rest_book(body: bytes) -> BookRow:
+    """Parse the answer of ``market/books``; a refusal comes with HTTP 200, too."""
+    answer = decoded(_REST_BOOK, body, "market/books")
+    if answer.code != "0" or not answer.data:
+        raise ParseError(f"market/books: code {answer.code}: {answer.text}")
+    _check_times(answer.data)
+    return answer.data[0]
+
+
+def _check_times(rows: list[BookRow]) -> None:
+    if not all(row.ts_text.isascii() and row.ts_text.isdigit() for row in rows):
+        raise ParseError("books: ts is no time in ms")
 
 
 def parse_levels(levels: Levels) -> list[TextLevel]:

@@ -16,11 +16,13 @@ from shared.messages.base import Side
 from shared.messages.market import Trade, TradesMissed
 from shared.venues.okx import parse
 from shared.venues.okx.book import ProvedBook
+from shared.venues.okx.checked import DEPTH
 from shared.venues.port import (
     Effect,
     Emit,
     FeedKind,
     FeedRefused,
+    FetchSnapshot,
     Malformed,
     Reconnect,
     Send,
@@ -30,11 +32,17 @@ from shared.venues.times import unix_ns
 BOOKS, TRADES = "books", "trades"
 CHANNELS = {FeedKind.DEPTH: BOOKS, FeedKind.TRADES: TRADES}
 PING, PONG = "ping", b"pong"
+REST_BOOK_WEIGHT = 1
 QUIET_NS = 5_000_000_000
 ANSWER_TIMEOUT_NS = 5_000_000_000
 ACK_TIMEOUT_NS = 10_000_000_000
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 _SNAPSHOT, _UPDATE = "snapshot", "update"
+
+
+def rest_book_path(symbol: str, levels: int) -> str:
+    """Return the path of a book over REST."""
+    return f"/api/v5/market/books?instId={symbol}&sz={levels}"
 
 
 class OkxSession:
@@ -99,13 +107,22 @@ class OkxSession:
             return (Malformed(str(error)),)
 
     def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Nothing: snapshots come on the connection."""
-        return ()
+        """Join a REST book, which is asked for where no snapshot comes on the connection."""
+        self._now_ns = now_ns
+        if (book := self._book_of.get(instrument)) is None:
+            return ()
+        try:
+            return book.on_rest_book(parse.parse_rest_book(body), now_ns)
+        except ParseError as error:
+            book.on_rest_failed(0.0, now_ns)
+            return (Malformed(str(error)),)
 
     def on_snapshot_failed(
         self, instrument: str, retry_after_s: float, now_ns: int
     ) -> Sequence[Effect]:
-        """Nothing: none is asked for over REST."""
+        """Ask again, not before ``retry_after_s``."""
+        if (book := self._book_of.get(instrument)) is not None:
+            book.on_rest_failed(retry_after_s, now_ns)
         return ()
 
     def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
@@ -149,6 +166,9 @@ class OkxSession:
                 return (Reconnect(f"no snapshot of {book.instrument} came"),)
             if (request := book.on_timer(now_ns)) is not None:
                 effects.append(request)
+            if book.wants_rest_book(now_ns):
+                path = rest_book_path(book.symbol, DEPTH)
+                effects.append(FetchSnapshot(book.instrument, path, REST_BOOK_WEIGHT))
         return effects
 
     def _request(self, method: str, symbols: list[str]) -> Send:
