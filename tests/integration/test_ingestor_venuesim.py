@@ -29,7 +29,7 @@ from tests.integration.pipeline import NO_METADATA, pipeline
 from tests.support import ROOT, eventually
 
 CHILD = listing_child.CHILD
-NUMBERED_APART = ("kraken", "bybit", "okx", "bitstamp")
+NUMBERED_APART = ("kraken", "bybit", "okx", "bitstamp", "krakenfutures")
 """The number of a view there is the session's, or its topic's."""
 INSTRUMENTS = {name: [x.instrument for x in load_simulated(name).LISTINGS][:2] for name in EVERY}
 

@@ -15,6 +15,7 @@ from shared.venues.bybit import parse as bybit_parse
 from shared.venues.funding import HISTORY, TERMS
 from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
+from shared.venues.krakenfutures import parse as krakenfutures_parse
 from shared.venues.kucoin import parse as kucoin_parse
 from shared.venues.okx import parse as okx_parse
 from shared.venues.registry import EVERY, load_feed, load_recordings, load_simulated
@@ -37,6 +38,15 @@ SAMPLES = (
     b'{"event":"data","channel":"diff_order_book_btcusd","data":{"timestamp":"1641343691",'
     b'"microtimestamp":"1641343691406478","bids":[["1.5","0.0"]],"asks":[]}}',
     b'{"code":"200000","data":{"sequence":"3","bids":[["1","2"]],"asks":[]}}',
+    b'{"feed":"book_snapshot","product_id":"PI_XBTUSD","timestamp":1612269825817,"seq":3,"tickSize":null,'
+    b'"bids":[{"price":34892.5,"qty":6385.0}],"asks":[{"price":34911.5,"qty":20598.0}]}',
+    b'{"feed":"book","product_id":"PI_ETHUSD","side":"sell","seq":4,"price":2004.85,"qty":0.0,'
+    b'"timestamp":1626994927744}',
+    b'{"feed":"trade","product_id":"PI_LTCUSD","uid":"e2429e31","side":"buy","type":"fill","seq":5956,'
+    b'"time":1626994929946,"qty":320.0,"price":119.44}',
+    b'{"feed":"ticker","time":1680811086487,"product_id":"PI_XBTUSD","relative_funding_rate":2.18e-7,'
+    b'"next_funding_rate_time":1680811200000,"index":28062.14,"markPrice":28064.92}',
+    b'{"event":"error","message":"Invalid product id","product_ids":["PF_X"]}',
     b'{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":[{"asks":[["1.5","2",'
     b'"0","1"]],"bids":[],"ts":"1652459236119","checksum":-7,"seqId":3,"prevSeqId":-1}]}',
     b'{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","tradeId":"1",'
@@ -105,6 +115,12 @@ PARSERS = (
     kucoin_parse.parse_rest_book,
     kucoin_parse.parse_bullet,
     kucoin_parse.parse_envelope,
+    krakenfutures_parse.parse_snapshot,
+    krakenfutures_parse.parse_book,
+    krakenfutures_parse.parse_trade,
+    krakenfutures_parse.parse_trade_snapshot,
+    krakenfutures_parse.parse_ticker,
+    krakenfutures_parse.parse_envelope,
     okx_parse.parse_book,
     okx_parse.parse_trades,
     okx_parse.parse_envelope,

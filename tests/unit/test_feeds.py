@@ -10,7 +10,7 @@ from shared.config_sections import VenueConfig
 from shared.errors import ConfigError
 from shared.feeds import WantedFeed, extras_of
 from shared.venues.port import FeedKind
-from shared.venues.registry import EVERY, load_feed
+from shared.venues.registry import EVERY, load_feed, load_simulated
 
 TRADES, FUNDING = FeedKind.TRADES, FeedKind.FUNDING
 NAMES = ["BTC/USDT", "ETH/USDT"]
@@ -56,7 +56,7 @@ def test_a_feed_that_nobody_has_is_told() -> None:
 def test_every_venue_offers_trades_on_connections_without_books(adapter: str) -> None:
     feed = load_feed(adapter)
     assert TRADES in feed.extras
-    names = ["BTC/USDT:USDT" if FUNDING in feed.extras else "BTC/USDT"]
+    names = [load_simulated(adapter).LISTINGS[0].instrument]
     for kind in feed.extras:
         links = feed.extra_connections("v", kind, names)
         assert [link.kind for link in links] == [kind]

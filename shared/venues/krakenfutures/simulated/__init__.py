@@ -1,0 +1,1 @@
+"""The simulated Kraken Futures: public WebSocket v1 and REST v3."""
