@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,31 @@ def test_bitstamp_joins_and_is_unproved(recorded):
     assert all(2 <= book.dropped_stale <= 25 for book in joined)
     (quiet,) = (book for book in report.books if not book.applied)
     assert quiet.instrument == "SGB/EUR" and "no change came after its snapshot" in quiet.why
+
+
+def test_okx_proves_every_checksum_and_names_the_line_of_any_that_fails(recorded, tmp_path):
+    report = verify_paths(capture_set(recorded, "OKX"))
+    assert report.ok and len(report.books) == 3
+    assert (sum(b.checksums.ok for b in report.books), sum(b.deltas for b in report.books)) == (
+        290,
+        287,
+    )
+    assert all(b.applied == b.deltas and not b.checksums.failed for b in report.books)
+    rows = rows_of(recorded / "cryptofeed" / "OKX.ws.1.0.gz")
+    updates = [n for n, row in enumerate(rows) if '"update"' in row and '"BTC-USDT"' in row]
+    path = tmp_path / "OKX.ws.1.0"
+    for at in random.Random(5).sample(range(len(updates) - 1), 12):
+        number = updates[at]
+        broken = re.sub(
+            r'"checksum":(-?\d+)', lambda told: f'"checksum":{int(told[1]) ^ 1}', rows[number]
+        )
+        lost = [*rows[:number], *rows[number + 1 :]]
+        changed = [*rows[:number], broken, *rows[number + 1 :]]
+        for lines, expected in ((changed, number + 1), (lost, updates[at + 1])):
+            path.write_text("\n".join(lines) + "\n")
+            (book,) = (b for b in verify_paths([path]).books if b.instrument == "BTC/USDT")
+            assert book.state is State.GAP
+            assert [found.line for found in book.checksums.failed_at] == [expected], (at, number)
 
 
 def test_the_second_day_needs_the_first(recorded):
