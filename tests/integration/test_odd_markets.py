@@ -24,12 +24,16 @@ LISTS = {
     "binanceusdm": "exchangeInfo",
     "kraken": "AssetPairs",
     "bybit": "instruments-info",
+    "kucoin": "symbols",
+    "bitstamp": "markets",
 }
 INSTRUMENTS = {
     "binance": ("SOL/USDT", "BTC/USDT"),
     "binanceusdm": ("SOL/USDT:USDT", "BTC/USDT:USDT"),
     "kraken": ("SOL/USDT", "BTC/USDT"),
     "bybit": ("SOL/USDT:USDT", "BTC/USDT:USDT"),
+    "kucoin": ("SOL/USDT", "BTC/USDT"),
+    "bitstamp": ("SOL/USDT", "BTC/USDT"),
 }
 
 
@@ -63,7 +67,8 @@ class Front:
             async with session.get(url) as answer:
                 body = await answer.json()
         if self.listed in request.path:
-            rows = body["symbols"] if "symbols" in body else body["result"]
+            found = (body[name] for name in ("symbols", "result", "data") if name in body)
+            rows = body if isinstance(body, list) else next(found)
             rows = rows.get("list", rows) if isinstance(rows, dict) else rows
             for key, row in list(rows.items() if isinstance(rows, dict) else enumerate(rows)):
                 if "SOL" in json.dumps(row):
