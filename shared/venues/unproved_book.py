@@ -89,6 +89,13 @@ class UnprovedBook(JoinedBook):
                 return [old, self._ask(now_ns)]
         return [self._told(effect) for effect in super().on_snapshot(snapshot, now_ns)]
 
+    def lose(self, reason: str, now_ns: int) -> list[Effect]:
+        """A change could not be read: no number of a later one would show that it is missing."""
+        if self.state is BookState.LIVE:
+            return [self._start(BookState.GAP, reason, now_ns), self._ask(now_ns)]
+        self._early.clear()  # nothing can bridge the hole
+        return []
+
     def _told(self, effect: Effect) -> Effect:
         if isinstance(effect, BookStatus) and effect.state is BookState.LIVE:
             return msgspec.structs.replace(effect, state=BookState.UNPROVED, reason=self._why)

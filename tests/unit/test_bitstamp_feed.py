@@ -136,6 +136,32 @@ def test_a_change_of_before_the_last_one_is_out_of_order() -> None:
     assert status.state is BookState.GAP
 
 
+@pytest.mark.parametrize(
+    "raw", [change(9)[:60], frame("data", "diff_order_book_btcusd", {"microtimestamp": "x"})]
+)
+def test_a_change_that_cannot_be_read_is_a_lost_one(raw: bytes) -> None:
+    """No number of the next one would show it."""
+    said, status, again = followed().on_frame(raw, NOW)
+    assert isinstance(said, Malformed)
+    assert isinstance(status, BookStatus) and status.state is BookState.GAP
+    assert isinstance(again, FetchSnapshot)
+    waiting = opened()
+    waiting.on_frame(acked("btcusd"), NOW)
+    waiting.on_frame(change(1), NOW)
+    assert [type(effect) for effect in waiting.on_frame(raw, NOW)] == [Malformed]
+    waiting.on_frame(change(5), NOW)
+    old, *_ = waiting.on_snapshot("BTC/USD", rest(3), NOW)
+    assert isinstance(old, Dropped) and old.reason == DROPPED_SNAPSHOT_OLD
+
+
+def test_a_recorded_change_of_two_times_is_said() -> None:
+    session = BitstampRecordings().session("bitstamp", "BTC/USD")
+    session.on_open(NOW)
+    raw = change(1).replace(b'"timestamp": "1641343691"', b'"timestamp": "1641343690"')
+    [said] = session.on_frame(raw, NOW)
+    assert isinstance(said, Malformed) and "1641343690" in said.reason
+
+
 def test_an_error_is_about_the_channel_that_was_asked_for() -> None:
     session = BitstampSession("bitstamp", SYMBOLS)
     session.on_open(NOW)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, field
 
+from shared.errors import ParseError
 from shared.venues.decoding import decoded
 from shared.venues.times import MICROS_MAX
 
@@ -30,7 +31,20 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False):
     last_id: Micros = field(name="microtimestamp")
     bids: Levels
     asks: Levels
+    second: int | None = field(name="timestamp", default=None)
     prev_id: int = -1
+
+    def check_times(self) -> None:
+        """Check that both times are of one second.
+
+        Raises:
+            ParseError: They are not.
+        """
+        if self.second is not None and self.second != self.last_id // 1_000_000:
+            raise ParseError(
+                f"diff_order_book: microtimestamp {self.last_id} is not within the second of "
+                f"timestamp {self.second}"
+            )
 
     @property
     def first_id(self) -> int:

@@ -166,7 +166,9 @@ class BitstampRecordings:
             symbol = to_symbol(instrument)
         except ValueError:
             symbol = ""  # of frames that name none
-        return BitstampSession(venue, {symbol: instrument}, early_max=EARLY_DELTAS_MAX)
+        return BitstampSession(
+            venue, {symbol: instrument}, early_max=EARLY_DELTAS_MAX, is_recorded=True
+        )
 
     def levels_of_frame(self, raw: bytes) -> list[tuple[str, str]]:
         """Read the levels of an update or a book."""

@@ -52,6 +52,8 @@ class BitstampSession(RestBooks):
         symbols: Venue spelling -> instrument.
         early_max: Deltas of a book that wait for its snapshot.
         kind: What this connection is for, books or trades.
+        is_recorded: Whether what is read may have been altered since the venue sent it: then both
+            times of a change are compared.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class BitstampSession(RestBooks):
         *,
         early_max: int = EARLY_DELTAS_MAX,
         kind: FeedKind = FeedKind.DEPTH,
+        is_recorded: bool = False,
     ) -> None:
         self._venue, self._kind, self._instruments = venue, kind, dict(symbols)
         self._prefix = TRADES if kind is FeedKind.TRADES else BOOKS
@@ -78,6 +81,7 @@ class BitstampSession(RestBooks):
                 for symbol, instrument in symbols.items()
             }
         super().__init__(books, parse.parse_rest_book)
+        self._unproved, self._is_recorded = books, is_recorded
         self._to_ask: deque[str] = deque()
         self._asked: tuple[str, int] | None = None  # symbol that waits for its answer, deadline
         self._heard_ns = 0
@@ -95,13 +99,15 @@ class BitstampSession(RestBooks):
         self._heard_ns, self._pinged_ns = now_ns, None
         try:
             frame = parse.parse_envelope(raw)
-            if frame.event == "data" and frame.channel.startswith(BOOKS):
-                book = self._books.get(frame.channel.removeprefix(BOOKS))
-                return () if book is None else book.on_update(parse.parse_book(frame.data), now_ns)
-            if frame.event == "trade" and frame.channel.startswith(TRADES):
-                return self._on_trade(frame, now_ns)
         except ParseError as error:
-            return (Malformed(str(error)),)
+            return (Malformed(str(error)), *self._lose(list(self._unproved.values()), now_ns))
+        if frame.event == "data" and frame.channel.startswith(BOOKS):
+            return self._on_change(frame, now_ns)
+        if frame.event == "trade" and frame.channel.startswith(TRADES):
+            try:
+                return self._on_trade(frame, now_ns)
+            except ParseError as error:
+                return (Malformed(str(error)),)
         if frame.event == "bts:subscription_succeeded":
             return self._on_subscribed(frame.channel, now_ns)
         if frame.event == "bts:request_reconnect":
@@ -134,6 +140,22 @@ class BitstampSession(RestBooks):
             self._pinged_ns = now_ns
             return (Send('{"event":"bts:heartbeat"}'),)
         return ()
+
+    def _on_change(self, frame: parse.Envelope, now_ns: int) -> Sequence[Effect]:
+        book = self._unproved.get(frame.channel.removeprefix(BOOKS))
+        if book is None:
+            return ()
+        try:
+            update = parse.parse_book(frame.data)
+            if self._is_recorded:
+                update.check_times()
+        except ParseError as error:
+            return (Malformed(str(error)), *self._lose([book], now_ns))
+        return book.on_update(update, now_ns)
+
+    def _lose(self, books: Sequence[UnprovedBook], now_ns: int) -> list[Effect]:
+        reason = "a change could not be read"
+        return [effect for book in books for effect in book.lose(reason, now_ns)]
 
     def _ask_next(self, now_ns: int) -> list[Effect]:
         if not self._to_ask:
