@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from shared.venues.audit_port import BookAuditPort
+from shared.venues.audit_port import EVERY_LEVEL, BookAuditPort
 from shared.venues.registry import EVERY, load_book_audit, load_feed
 
 BEGIN = "<!-- made by: python -m shared.books_doc -->\n"
@@ -57,7 +57,8 @@ def _audit_text(audit: BookAuditPort | None) -> str:
     if audit is None:
         return "none"
     how = "by number" if audit.is_numbered else "twice in a row"
-    return f"{audit.levels} levels a side, {how}, weight {audit.weight}"
+    depth = "every level" if audit.levels == EVERY_LEVEL else f"{audit.levels} levels a side"
+    return f"{depth}, {how}, weight {audit.weight}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from typing import NamedTuple, Protocol
 
 from shared.messages.market import Level
 
+EVERY_LEVEL = 2**31
+"""More levels than any answer has: none is cut."""
+
 
 class RestBook(NamedTuple):
     """The best levels of a book in base units, best first.

@@ -18,6 +18,7 @@ PATHS = {
         "/api/v4/spot/order_book?currency_pair=BTC_USDT&limit=100&with_id=true",
     ),
     "kucoin": ("BTC/USDT", "/api/v1/market/orderbook/level2_100?symbol=BTC-USDT"),
+    "bitstamp": ("BTC/USD", "/api/v2/order_book/btcusd/"),
     "okx": ("BTC/USDT", "/api/v5/market/books?instId=BTC-USDT&sz=100"),
     "bybit": ("BTC/USD:BTC", "/v5/market/orderbook?category=inverse&symbol=BTCUSD&limit=50"),
 }
@@ -32,13 +33,15 @@ ANSWERS = {
     b'"asks":[["4.000002","12"]],"bids":[["4.0","431"]]}',
     "kucoin": b'{"code":"200000","data":{"time":1550653727731,"sequence":"1027024",'
     b'"bids":[["4","431"]],"asks":[["4.000002","12"]]}}',
+    "bitstamp": b'{"timestamp":"0","microtimestamp":"1027024","bids":[["4.0","431.00000000"]],'
+    b'"asks":[["4.000002","12.00000000"]]}',
     "okx": b'{"code":"0","msg":"","data":[{"asks":[["4.000002","12","0","1"]],'
     b'"bids":[["4","431","0","4"]],"ts":"1629966436396","seqId":3235851742}]}',
     "bybit": b'{"retCode":0,"retMsg":"OK","result":{"s":"BTCUSD","a":[["4.000002","12"]],'
     b'"b":[["4","431"]],"ts":1716863719031,"u":230704,"seq":1432604333,"cts":1716863718905},'
     b'"retExtInfo":{},"time":1716863719382}',
 }
-NUMBERED = {"binance", "binanceusdm", "gateio", "kucoin"}
+NUMBERED = {"binance", "binanceusdm", "gateio", "kucoin", "bitstamp"}
 """Whose number is one that their streams carry."""
 
 
