@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # who trades loads no simulated venue
     from shared.simulated.port import Simulated
 
 ADAPTERS = ("binance", "binanceusdm", "kraken", "gateio")
-MORE = ("bybit", "kucoin", "okx", "bitstamp", "krakenfutures")
+MORE = ("bybit", "kucoin", "okx", "bitstamp", "krakenfutures", "coinbaseexchange")
 """Simulated only where more venues are asked for: without them the market stays as it was."""
 EVERY = (*ADAPTERS, *MORE)
 

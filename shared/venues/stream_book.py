@@ -83,7 +83,7 @@ class StreamBook:
 
     def resync(self, epoch: int, now_ns: int) -> Sequence[Effect]:
         """A reader lost the book of ``epoch``: ask for it again, unless that happened already."""
-        if epoch < self.epoch or self.state is not BookState.LIVE:
+        if epoch < self.epoch or not self.state.is_followed:
             return ()
         return self.resubscribe(BookState.SYNCING, "a reader lost continuity", now_ns)
 
@@ -104,7 +104,7 @@ class StreamBook:
         return self._start(BookState.DOWN, reason, now_ns)
 
     def _start(self, state: BookState, reason: str, now_ns: int) -> BookStatus:
-        if self.state is BookState.LIVE:
+        if self.state.is_followed:
             self._breaks.note(now_ns)
         self.state = state
         self.epoch = max(now_ns, self.epoch + 1)

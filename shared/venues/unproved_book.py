@@ -28,6 +28,7 @@ from shared.venues.rest_join import (
     Verdict,
 )
 
+TIMES_ONLY = "changes have a time and no number: a lost one would not show"
 WHOLE = (2**31,)
 """No REST answer is cut."""
 
@@ -110,4 +111,10 @@ def is_followed(state: BookState) -> bool:
     return state in (BookState.LIVE, BookState.UNPROVED)
 
 
-__all__: Sequence[str] = ["RISING_TIMES", "RisingTimes", "UnprovedBook", "is_followed"]
+__all__: Sequence[str] = [
+    "RISING_TIMES",
+    "TIMES_ONLY",
+    "RisingTimes",
+    "UnprovedBook",
+    "is_followed",
+]

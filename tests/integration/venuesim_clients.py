@@ -39,6 +39,7 @@ async def client(
     """A ccxt.pro client of one simulated venue; ``changed`` overrides its credentials."""
     setup = load_ccxt_setup(venue)
     described = server.description
+    is_below_its_name |= venue not in VENUES  # several of those have the path "/"
     place = described["venues"][venue] if is_below_its_name else described
     settings = {**described["credentials"][venue], "options": dict(setup.OPTIONS), **changed}
     settings["enableRateLimit"] = False  # the client's own politeness would take most of the time

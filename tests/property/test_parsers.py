@@ -12,6 +12,7 @@ from shared.venues.binance import parse as binance_parse
 from shared.venues.binanceusdm import parse as futures_parse
 from shared.venues.bitstamp import parse as bitstamp_parse
 from shared.venues.bybit import parse as bybit_parse
+from shared.venues.coinbaseexchange import parse as coinbase_parse
 from shared.venues.funding import HISTORY, TERMS
 from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
@@ -38,6 +39,14 @@ SAMPLES = (
     b'{"event":"data","channel":"diff_order_book_btcusd","data":{"timestamp":"1641343691",'
     b'"microtimestamp":"1641343691406478","bids":[["1.5","0.0"]],"asks":[]}}',
     b'{"code":"200000","data":{"sequence":"3","bids":[["1","2"]],"asks":[]}}',
+    b'{"type":"snapshot","product_id":"BAND-GBP","asks":[["14.8024","12.77"]],"bids":[["14.75","3.1"]],'
+    b'"time":"2021-04-17T16:43:37.075687Z"}',
+    b'{"type":"l2update","product_id":"SKL-BTC","changes":[["sell","0.00001306","660.5"]],'
+    b'"time":"2021-04-17T16:43:37.075687Z"}',
+    b'{"type":"match","trade_id":280232,"side":"sell","size":"985","price":"0.00001305",'
+    b'"product_id":"SKL-BTC","sequence":177100030,"time":"2021-04-17T16:43:37.089723Z"}',
+    b'{"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD","time":"x"}',
+    b'{"type":"subscriptions","channels":[{"name":"level2_batch","product_ids":["BTC-USD"]}]}',
     b'{"feed":"book_snapshot","product_id":"PI_XBTUSD","timestamp":1612269825817,"seq":3,"tickSize":null,'
     b'"bids":[{"price":34892.5,"qty":6385.0}],"asks":[{"price":34911.5,"qty":20598.0}]}',
     b'{"feed":"book","product_id":"PI_ETHUSD","side":"sell","seq":4,"price":2004.85,"qty":0.0,'
@@ -115,6 +124,12 @@ PARSERS = (
     kucoin_parse.parse_rest_book,
     kucoin_parse.parse_bullet,
     kucoin_parse.parse_envelope,
+    coinbase_parse.parse_snapshot,
+    coinbase_parse.parse_update,
+    coinbase_parse.parse_match,
+    coinbase_parse.parse_heartbeat,
+    coinbase_parse.parse_subscriptions,
+    coinbase_parse.parse_envelope,
     krakenfutures_parse.parse_snapshot,
     krakenfutures_parse.parse_book,
     krakenfutures_parse.parse_trade,

@@ -15,7 +15,7 @@ from shared.simulated.rest import Answer, Pending, Request
 from shared.venues.port import BookStatus, Effect, Emit, FetchSnapshot, Gap, Reconnect, Send
 from shared.venues.registry import EVERY, load_feed, load_simulated
 
-UNPROVED = ("bitstamp",)
+UNPROVED = ("bitstamp", "coinbaseexchange")
 """Whose feeds show nothing where a change is lost."""
 START_NS = 1_700_000_000_000_000_000
 WARM_UP_TICKS, TICKS = 20, 200

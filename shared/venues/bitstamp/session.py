@@ -27,14 +27,14 @@ from shared.venues.port import (
 )
 from shared.venues.rest_join import EARLY_DELTAS_MAX
 from shared.venues.rest_session import RestBooks
-from shared.venues.unproved_book import UnprovedBook
+from shared.venues.unproved_book import TIMES_ONLY, UnprovedBook
 
 BOOKS, TRADES = "diff_order_book_", "live_trades_"
 SNAPSHOT_WEIGHT = 1
 QUIET_NS = 5_000_000_000
 ANSWER_TIMEOUT_NS = 5_000_000_000
 ACK_TIMEOUT_NS = 10_000_000_000
-WHY = "changes have a time and no number: a lost one would not show"
+
 BAD_CHANNEL = "bad subscription string"
 """In the error that says that there is no such channel, in small letters."""
 
@@ -75,7 +75,7 @@ class BitstampSession(RestBooks):
                     instrument,
                     snapshot_path(symbol),
                     SNAPSHOT_WEIGHT,
-                    WHY,
+                    TIMES_ONLY,
                     early_max=early_max,
                 )
                 for symbol, instrument in symbols.items()

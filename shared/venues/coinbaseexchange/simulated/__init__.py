@@ -1,0 +1,1 @@
+"""The simulated Coinbase Exchange: public WebSocket feed and REST."""
