@@ -13,7 +13,7 @@ from shared.messages.base import BookState, Side
 from shared.messages.market import BookDelta, BookSnapshot, Trade, TradesMissed
 from shared.venues.bitstamp.feed import FEED
 from shared.venues.bitstamp.recordings import BitstampRecordings
-from shared.venues.bitstamp.session import WHY, BitstampSession
+from shared.venues.bitstamp.session import BitstampSession
 from shared.venues.bitstamp.symbols import to_instrument
 from shared.venues.port import (
     DROPPED_SNAPSHOT_OLD,
@@ -30,6 +30,7 @@ from shared.venues.port import (
     Reconnect,
     Send,
 )
+from shared.venues.unproved_book import TIMES_ONLY
 
 NOW = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -101,12 +102,12 @@ def test_a_joined_book_is_unproved_and_says_why() -> None:
     assert [effect.reason for effect in dropped] == [DROPPED_STALE, DROPPED_STALE]
     whole, delta = (effect.message for effect in effects if isinstance(effect, Emit))
     assert isinstance(whole, BookSnapshot) and isinstance(delta, BookDelta)
-    assert (whole.unproved, whole.bid_floor, whole.ask_ceiling) == (WHY, None, None)
+    assert (whole.unproved, whole.bid_floor, whole.ask_ceiling) == (TIMES_ONLY, None, None)
     assert (delta.seq_prev, delta.seq) == (START + 2, START + 5)
     assert delta.ts_venue_ns == (START + 5) * 1_000
     status = effects[-1]
     assert isinstance(status, BookStatus)
-    assert (status.state, status.reason) == (BookState.UNPROVED, WHY)
+    assert (status.state, status.reason) == (BookState.UNPROVED, TIMES_ONLY)
 
 
 def test_a_book_from_before_the_stream_is_not_joined() -> None:
