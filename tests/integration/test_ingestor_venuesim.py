@@ -269,14 +269,16 @@ async def test_trades_and_funding_come_beside_books(tmp_path, monkeypatch):
                     found.setdefault(type(message), []).append(message)
                 return (
                     {m.venue for m in found.get(Trade, ())} == set(INSTRUMENTS)
-                    and any(m.interval_ns for m in found.get(Funding, ()))
+                    and any(m.interval_ns and m.rate_cap for m in found.get(Funding, ()))
                     and {Mark, FundingSettled, TradesMissed} <= set(found)
                 )
 
             await eventually(all_came, timeout_s=30)
-            told = [m for m in found[Funding] if m.interval_ns][-1]
+            told = [m for m in found[Funding] if m.interval_ns and m.rate_cap][-1]
             assert (told.interval_ns, told.rate_cap, told.rate_floor) == (3 * 10**9, 0.02, -0.02)
             assert told.index_price is not None
+            hourly = [m for m in found[Funding] if m.venue == "krakenfutures"]
+            assert {m.interval_ns for m in hourly} == {3_600 * 10**9}, "caps are not told there"
             assert all(m.ts_funding_ns % (3 * 10**9) == 0 for m in found[FundingSettled])
             assert {m.venue for m in found[TradesMissed]} == set(INSTRUMENTS), "when subscribed"
             await eventually(control.books_are_right, timeout_s=20)

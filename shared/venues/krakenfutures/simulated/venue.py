@@ -50,7 +50,7 @@ class KrakenFutures:
             listings,
             mark=self._mark,
             index=self._index,
-            terms=FundingTerms(min(context.funding_interval_ms, HOUR_MS), rate_interval_ms=HOUR_MS),
+            terms=FundingTerms(HOUR_MS),  # never compressed: frames could not tell another interval
         )
         self.public = PublicRest(self.exchange, self.funding, context)
         self._streams = MarketStreams(self.public, self.hub, is_generated=not recorded)
