@@ -7,8 +7,6 @@ is UNPROVED, with the reason: it is shown and compared with REST books, and pric
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from shared.messages.base import BookState
@@ -104,17 +102,3 @@ class UnprovedBook(JoinedBook):
 
     def _snapshot(self, snapshot: Snapshot, now_ns: int) -> BookSnapshot:
         return msgspec.structs.replace(super()._snapshot(snapshot, now_ns), unproved=self._why)
-
-
-def is_followed(state: BookState) -> bool:
-    """Tell whether a book is in step with its stream, proved or not."""
-    return state in (BookState.LIVE, BookState.UNPROVED)
-
-
-__all__: Sequence[str] = [
-    "RISING_TIMES",
-    "TIMES_ONLY",
-    "RisingTimes",
-    "UnprovedBook",
-    "is_followed",
-]
