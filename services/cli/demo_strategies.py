@@ -93,7 +93,7 @@ def _venue_arguments(demos: Sequence[Demo]) -> tuple[str, ...]:
     if any(demo.more_markets for demo in demos):
         options.append("--more-markets")
     if any(demo.more_venues for demo in demos):
-        options.append("--more-venues")
+        options.append("--trading-venues")
     for option, asked in (
         ("--depeg-bps", [demo.depeg_bps for demo in demos]),
         ("--premium-bps", [demo.premium_bps for demo in demos]),

@@ -54,6 +54,11 @@ def parse_arguments(arguments: list[str]) -> Options:
         "--more-venues", action="store_true", help="open the venues beside the usual ones too"
     )
     parser.add_argument(
+        "--trading-venues",
+        action="store_true",
+        help="open those of them only that orders can be sent to",
+    )
+    parser.add_argument(
         "--depeg-bps",
         type=float,
         default=0.0,
@@ -97,6 +102,7 @@ def parse_arguments(arguments: list[str]) -> Options:
         depeg_bps=given.depeg_bps,
         funding_rate_interval_s=rate_interval_s,
         more_venues=given.more_venues,
+        trading_venues=given.trading_venues,
         state=given.state,
     )
 
@@ -106,8 +112,10 @@ def _check_replay(parser: _Parser, given: argparse.Namespace) -> None:
         parser.error("--lockstep needs --capture PATH")
     if given.capture and given.more_markets:
         parser.error("--more-markets is for a generated market: a recording lists what it has")
-    if given.capture and given.more_venues:
-        parser.error("--more-venues is for a generated market: a recording has its own venues")
+    for option in ("more_venues", "trading_venues"):
+        if given.capture and getattr(given, option):
+            name = f"--{option.replace('_', '-')}"
+            parser.error(f"{name} is for a generated market: a recording has its own venues")
     if given.capture and given.state:
         parser.error("--state is for a generated market: a recording begins with new accounts")
 

@@ -24,7 +24,7 @@ from shared.simulated.context import Context
 from shared.simulated.faults import FaultTable
 from shared.simulated.port import SimulatedVenue
 from shared.simulated.recorded import RecordedMarket
-from shared.venues.registry import ADAPTERS, EVERY, load_simulated
+from shared.venues.registry import ADAPTERS, EVERY, TRADED, load_simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Options:
     ``premium_bps`` away from spot, to converge. Rates are for ``funding_rate_interval_s``, without
     it for the interval itself: with it, eight hours pass in seconds. ``more_markets`` lists markets
     between assets too, whose stable coin falls by ``depeg_bps`` now and then. ``more_venues`` opens
-    the venues beside the usual ones, too. With ``state``, a folder, accounts outlive the process.
+    the venues beside the usual ones, too, ``trading_venues`` those of them that orders can be sent
+    to. With ``state``, a folder, accounts outlive the process.
     """
 
     seed: int = 0
@@ -52,6 +53,7 @@ class Options:
     depeg_bps: float = 0.0
     funding_rate_interval_s: int | None = None
     more_venues: bool = False
+    trading_venues: bool = False
     state: str = ""
 
 
@@ -78,7 +80,8 @@ class VenueSim:
         if options.capture:
             self.replay = self._open_recording(options.capture)
         else:
-            for adapter in EVERY if options.more_venues else ADAPTERS:
+            traded = TRADED if options.trading_venues else ADAPTERS
+            for adapter in EVERY if options.more_venues else traded:
                 venue = load_simulated(adapter)
                 more = venue.more_listings() if options.more_markets else ()
                 self.venues[adapter] = venue.open_venue(self.context, (*venue.LISTINGS, *more))

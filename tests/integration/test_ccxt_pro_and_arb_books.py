@@ -20,6 +20,9 @@ pytestmark = pytest.mark.e2e
 LEVELS = 10
 REMEMBERED_MAX = 5_000
 
+NUMBERED = ("binance", "binanceusdm", "gateio", "kucoin")
+"""Of whose books ccxt.pro has the number that we have."""
+
 Sides = tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]
 
 
@@ -48,7 +51,7 @@ class Watcher:
 
     def agrees(self, ours) -> bool | None:
         """Whether ccxt.pro saw this very book; None if it never held that moment."""
-        if self._venue in ("kraken", "bybit"):  # ccxt.pro has no number of these books
+        if self._venue not in NUMBERED:
             return True if sides(ours) in self.seen else None
         theirs = self.by_number.get(ours["seq"])
         return None if theirs is None else theirs == sides(ours)

@@ -16,6 +16,7 @@ import pytest
 
 from services.cli import commands_init
 from shared.config import load_config
+from shared.venues.registry import EVERY
 from tests.contract.test_gateway import fetch, venues
 from tests.integration.test_cli import arb, environment
 
@@ -91,9 +92,7 @@ def test_an_answer_that_is_none_is_one_line_and_nothing_is_written(tmp_path: Pat
     (tmp_path / "a.toml").write_text('venues = ["mtgox"]')
     done = arb("init", "--answers", "a.toml", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "arb: a.toml: no venue 'mtgox'; there are: binance, binanceusdm, kraken, gateio, bybit\n"
-    )
+    assert done.stderr == f"arb: a.toml: no venue 'mtgox'; there are: {', '.join(EVERY)}\n"
     assert [each.name for each in tmp_path.iterdir()] == ["a.toml"]
 
 
@@ -134,7 +133,8 @@ def test_keys_are_asked_for_and_kept_apart(tmp_path: Path, simulated: Any) -> No
     assert rights["kraken"] == {"may_withdraw": False, "is_bound": False, "expires_ms": 0}
     assert rights["gateio"]["may_withdraw"] is None
     told = simulated["credentials"].values()
-    held = [each[part] for each in told for part in ("secret", "apiKey")]
+    held = [each[part] for each in told for part in ("secret", "apiKey") if part in each]
+    assert held
     for written in (tmp_path / "arb.toml", tmp_path / "arb.env"):
         assert not [secret for secret in held if secret in written.read_text()]
     files = sorted((tmp_path / "keys").iterdir())

@@ -104,7 +104,8 @@ def venues_toml(ready: dict) -> str:
         names.setdefault(item["venue"], []).append(item["instrument"])
     return "".join(
         f"[venues.{venue}]\ninstruments = {json.dumps(instruments)}\n"
-        f'rest_url = "{ready["http"]}"\nws_url = "{ready["ws"]}"\n'
+        f'rest_url = "{ready["http"]}/{venue}"\nws_url = "{ready["ws"]}/{venue}"\n'
+        "accept_unproved = true\n"
         for venue, instruments in names.items()
     )
 

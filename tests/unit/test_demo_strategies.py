@@ -38,7 +38,7 @@ def test_one_built_in_is_shown_by_its_name() -> None:
 def test_the_market_has_what_they_need() -> None:
     given = parse_arguments(["--seed", "7", *every_built_in().venue_arguments])
     assert given.more_markets
-    assert given.more_venues
+    assert given.trading_venues
     assert given.depeg_bps > 0
     assert given.premium_bps > 0
 
