@@ -20,7 +20,7 @@ from shared.simulated.context import Context
 from shared.simulated.faults import FaultTable
 from shared.venues.binance.simulated.listing import LISTINGS as SPOT
 from shared.venues.binanceusdm.simulated.listing import LISTINGS
-from shared.venues.registry import EVERY, load_simulated
+from shared.venues.registry import TRADED, load_simulated
 
 BTC, ETH, _ = LISTINGS
 HOUR_MS = 3_600_000
@@ -103,7 +103,7 @@ def test_only_the_position_at_the_instant_counts() -> None:
     assert world.paid == []
 
 
-DERIVATIVES = [name for name in EVERY if load_simulated(name).LISTINGS[0].perpetual]
+DERIVATIVES = [name for name in TRADED if load_simulated(name).LISTINGS[0].perpetual]
 
 
 @pytest.mark.parametrize("adapter", DERIVATIVES)

@@ -14,8 +14,8 @@ def is_perpetual(venue: str) -> bool:
 
 
 def named(venue: str, count: int) -> list[str]:
-    suffix = ":USDT" if is_perpetual(venue) else ""
-    return [f"A{number}/USDT{suffix}" for number in range(count)]
+    quoted = load_simulated(venue).LISTINGS[0].instrument.partition("/")[2]
+    return [f"A{number}/{quoted}" for number in range(count)]
 
 
 @pytest.mark.parametrize("venue", EVERY)
