@@ -47,23 +47,7 @@ def parse_arguments(arguments: list[str]) -> Options:
     parser.add_argument(
         "--premium-bps", type=float, default=0.0, help="how far perpetuals jump away from spot"
     )
-    parser.add_argument(
-        "--more-markets", action="store_true", help="list markets between assets too (ETH/BTC, ...)"
-    )
-    parser.add_argument(
-        "--more-venues", action="store_true", help="open the venues beside the usual ones too"
-    )
-    parser.add_argument(
-        "--trading-venues",
-        action="store_true",
-        help="open those of them only that orders can be sent to",
-    )
-    parser.add_argument(
-        "--depeg-bps",
-        type=float,
-        default=0.0,
-        help="how far the stable coin falls now and then, of the markets between assets",
-    )
+    _add_markets(parser)
     parser.add_argument("--capture", nargs="+", default=[], help="recordings to play instead")
     parser.add_argument("--lockstep", action="store_true", help="play only as far as told to")
     parser.add_argument(
@@ -104,6 +88,27 @@ def parse_arguments(arguments: list[str]) -> Options:
         more_venues=given.more_venues,
         trading_venues=given.trading_venues,
         state=given.state,
+    )
+
+
+def _add_markets(parser: _Parser) -> None:
+    """Add what a generated market may have beside the usual one."""
+    parser.add_argument(
+        "--more-markets", action="store_true", help="list markets between assets too (ETH/BTC, ...)"
+    )
+    parser.add_argument(
+        "--more-venues", action="store_true", help="open the venues beside the usual ones too"
+    )
+    parser.add_argument(
+        "--trading-venues",
+        action="store_true",
+        help="open those of them only that orders can be sent to",
+    )
+    parser.add_argument(
+        "--depeg-bps",
+        type=float,
+        default=0.0,
+        help="how far the stable coin falls now and then, of the markets between assets",
     )
 
 
