@@ -15,8 +15,9 @@ import msgspec
 from shared.domain.instrument import split_instrument
 from shared.venues.bybit.session import BEST_ONLY, TOPICS, BybitSession, funding_dialect
 from shared.venues.bybit.symbols import CATEGORIES, LINEAR, category_of, spelled, to_instrument
-from shared.venues.port import FeedKind, FrameRole, Hint
+from shared.venues.port import FeedKind, FrameRole
 from shared.venues.read_once import ReadOnce
+from shared.venues.stream_recordings import StreamRecordings
 from shared.venues.times import unix_ns
 
 VENUE = "bybit"
@@ -93,7 +94,7 @@ def _torn(raw: bytes) -> Marks | None:
     return _marks(topic, kind, None)
 
 
-class BybitRecordings:
+class BybitRecordings(StreamRecordings):
     """Recordings of perpetuals over WebSocket v5."""
 
     venues = (VENUE,)
@@ -118,14 +119,6 @@ class BybitRecordings:
         """Tell by the topic."""
         return None if self.instrument_of_frame(raw) is None else VENUE
 
-    def learn(self, url: str, body: bytes) -> bool:
-        """Nothing to learn: a symbol tells its base and quote."""
-        return False
-
-    def instrument_of_url(self, url: str) -> str | None:
-        """Nothing: books come on the connection."""
-        return None
-
     def facts_of_url(self, url: str) -> str | None:
         """Find what was asked about funding."""
         topics = (funding_dialect(each).topic_of(url, to_instrument) for each in CATEGORIES)
@@ -146,14 +139,6 @@ class BybitRecordings:
         if marks.depth == str(BEST_ONLY):
             return FrameRole.QUOTE
         return FrameRole.SNAPSHOT if marks.type == "snapshot" else FrameRole.DELTA
-
-    def hint_of_frame(self, raw: bytes) -> Hint | None:
-        """Nothing: every frame names its symbol."""
-        return None
-
-    def body_of_frame(self, raw: bytes) -> bytes:
-        """Nothing to take out: no book is answered over REST."""
-        return raw
 
     def time_of_frame(self, raw: bytes) -> int | None:
         """Return when the engine matched, else when the frame was made."""

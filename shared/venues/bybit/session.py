@@ -29,6 +29,7 @@ from shared.venues.port import (
     Reconnect,
     Send,
 )
+from shared.venues.stream_session import StreamBooks
 from shared.venues.times import unix_ns
 
 DEPTH = 50
@@ -68,7 +69,7 @@ def _no_frames(raw: bytes) -> NoReturn:  # tickers are merged first
     raise ParseError(f"no frame tells a whole mark: {raw[:20]!r}")
 
 
-class BybitSession:
+class BybitSession(StreamBooks[NumberedBook]):
     """Subscriptions of one connection.
 
     Args:
@@ -89,15 +90,15 @@ class BybitSession:
         is_recorded: bool = False,
     ) -> None:
         self._venue, self._kind, self._instruments = venue, kind, dict(symbols)
-        self._books: dict[str, NumberedBook] = {}
+        books: dict[str, NumberedBook] = {}
         if kind is FeedKind.DEPTH:
-            self._books = {
+            books = {
                 symbol: NumberedBook(
                     venue, instrument, symbol, self._book_request, is_recorded=is_recorded
                 )
                 for symbol, instrument in symbols.items()
             }
-        self._book_of = {book.instrument: book for book in self._books.values()}
+        super().__init__(books)
         self._depth = 0 if is_recorded else DEPTH
         self._tickers = Tickers()
         self._funding: FundingFeed | None = None
@@ -143,26 +144,6 @@ class BybitSession:
         except ParseError as error:
             return (Malformed(str(error)),)
 
-    def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Nothing: snapshots come on the connection."""
-        return ()
-
-    def on_snapshot_failed(
-        self, instrument: str, retry_after_s: float, now_ns: int
-    ) -> Sequence[Effect]:
-        """Nothing: none is asked for over REST."""
-        return ()
-
-    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Subscribe to a book again unless ``epoch`` is already over."""
-        self._now_ns = now_ns
-        book = self._book_of.get(instrument)
-        return () if book is None else book.resync(epoch, now_ns)
-
-    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Nothing: what comes into the subscribed depth is sent."""
-        return ()
-
     def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
         """An answer about funding."""
         return () if self._funding is None else self._funding.on_facts(topic, body, now_ns)
@@ -175,7 +156,7 @@ class BybitSession:
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         self._asked.clear()
-        return [book.close("connection closed") for book in self._books.values()]
+        return self._close_books()
 
     def on_timer(self, now_ns: int) -> Sequence[Effect]:
         """Ping, give up on silence or on a missing answer, and do what is due."""
@@ -192,11 +173,9 @@ class BybitSession:
         if is_quiet or now_ns - self._ping_ns >= PING_NS:
             self._pinged_ns = self._ping_ns = now_ns
             effects.append(Send('{"op":"ping"}'))
-        for book in self._books.values():
-            if book.is_overdue(now_ns):
-                return (Reconnect(f"no snapshot of {book.instrument} came"),)
-            if (request := book.on_timer(now_ns)) is not None:
-                effects.append(request)
+        if (late := self._overdue(now_ns)) is not None:
+            return (late,)
+        effects += self._subscriptions_due(now_ns)
         if self._funding is not None:
             effects += self._funding.on_timer(now_ns)
         return effects

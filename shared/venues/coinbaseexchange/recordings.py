@@ -13,8 +13,9 @@ import msgspec
 from shared.venues.coinbaseexchange import parse
 from shared.venues.coinbaseexchange.session import CoinbaseSession
 from shared.venues.coinbaseexchange.symbols import to_instrument, to_symbol
-from shared.venues.port import FrameRole, Hint
+from shared.venues.port import FrameRole
 from shared.venues.read_once import ReadOnce
+from shared.venues.stream_recordings import StreamRecordings
 
 VENUE = "coinbaseexchange"
 HOSTS = re.compile(
@@ -91,7 +92,7 @@ def _torn(raw: bytes) -> Marks | None:
     return _marks(kind, symbol, None)
 
 
-class CoinbaseRecordings:
+class CoinbaseRecordings(StreamRecordings):
     """Recordings of the WebSocket feed."""
 
     venues = (VENUE,)
@@ -109,18 +110,6 @@ class CoinbaseRecordings:
         """Tell by type and product."""
         return None if self._read(raw) is None else VENUE
 
-    def learn(self, url: str, body: bytes) -> bool:
-        """Nothing to learn: a product id tells its base and quote."""
-        return False
-
-    def instrument_of_url(self, url: str) -> str | None:
-        """Nothing: books come on the connection."""
-        return None
-
-    def facts_of_url(self, url: str) -> str | None:
-        """Nothing: no facts are asked for beside books."""
-        return None
-
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Read the product."""
         marks = self._read(raw)
@@ -130,14 +119,6 @@ class CoinbaseRecordings:
         """Tell by the type."""
         marks = self._read(raw)
         return FrameRole.OTHER if marks is None else _ROLES[marks.type]
-
-    def hint_of_frame(self, raw: bytes) -> Hint | None:
-        """Nothing: every frame names its product."""
-        return None
-
-    def body_of_frame(self, raw: bytes) -> bytes:
-        """Nothing to take out: no book is answered over REST."""
-        return raw
 
     def time_of_frame(self, raw: bytes) -> int | None:
         """Return the venue's time of a frame."""

@@ -28,6 +28,7 @@ from shared.venues.port import (
     Reconnect,
     Send,
 )
+from shared.venues.stream_session import StreamBooks
 
 SILENCE_NS = 15_000_000_000
 """Heartbeats come every second."""
@@ -38,7 +39,7 @@ _NOT_LISTED = ("not a valid product", "is delisted", "unknown product")
 """How the venue says that it has no such product."""
 
 
-class CoinbaseSession:
+class CoinbaseSession(StreamBooks[TimedBook]):
     """Subscriptions of one connection.
 
     Args:
@@ -57,19 +58,18 @@ class CoinbaseSession:
         is_recorded: bool = False,
     ) -> None:
         self._venue, self._kind, self._instruments = venue, kind, dict(symbols)
-        self._books: dict[str, TimedBook] = {}
+        books: dict[str, TimedBook] = {}
         if kind is FeedKind.DEPTH:
-            self._books = {
+            books = {
                 symbol: TimedBook(
                     venue, instrument, symbol, self._book_request, is_recorded=is_recorded
                 )
                 for symbol, instrument in symbols.items()
             }
-        self._book_of = {book.instrument: book for book in self._books.values()}
+        super().__init__(books)
         self._trade_ids: dict[str, int] = {}
         self._to_ask: deque[str] = deque()
         self._asked: tuple[str, int] | None = None  # product that waits for its answer, deadline
-        self._heard_ns = 0
 
     def on_open(self, now_ns: int) -> Sequence[Effect]:
         """Subscribe to the first; all books start over."""
@@ -105,37 +105,11 @@ class CoinbaseSession:
             return [Malformed(str(error)), *self._start_over(raw, now_ns)]
         return ()
 
-    def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Nothing: snapshots come on the connection."""
-        return ()
-
-    def on_snapshot_failed(
-        self, instrument: str, retry_after_s: float, now_ns: int
-    ) -> Sequence[Effect]:
-        """Nothing: none is asked for over REST."""
-        return ()
-
-    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Subscribe to a book again unless ``epoch`` is already over."""
-        book = self._book_of.get(instrument)
-        return () if book is None else book.resync(epoch, now_ns)
-
-    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Nothing: every level is sent."""
-        return ()
-
-    def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Nothing: none are asked for."""
-        return ()
-
-    def on_facts_failed(self, topic: str, retry_after_s: float, now_ns: int) -> None:
-        """Nothing: none are asked for."""
-
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         self._asked = None
         self._to_ask.clear()
-        return [book.close("connection closed") for book in self._books.values()]
+        return self._close_books()
 
     def on_timer(self, now_ns: int) -> Sequence[Effect]:
         """Leave when silent or unanswered, and subscribe what is due."""

@@ -14,8 +14,9 @@ from shared.errors import ParseError
 from shared.venues.kraken.parse import parse_book, unix_ns
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.kraken.symbols import to_instrument
-from shared.venues.port import FrameRole, Hint
+from shared.venues.port import FrameRole
 from shared.venues.read_once import ReadOnce
+from shared.venues.stream_recordings import StreamRecordings
 
 DEPTH_UNKNOWN = 1
 """The depth is then what the acknowledgement says, or what the checksums prove."""
@@ -128,7 +129,7 @@ def _number(raw: msgspec.Raw) -> str:
     return bytes(raw).decode("utf-8", "replace").strip('"')
 
 
-class KrakenRecordings:
+class KrakenRecordings(StreamRecordings):
     """Recordings of WebSocket v2; version 1 has other frames and is not read."""
 
     venues = ("kraken",)
@@ -152,18 +153,6 @@ class KrakenRecordings:
         """Tell by the channel."""
         return "kraken" if self._read(raw) is not None else None
 
-    def learn(self, url: str, body: bytes) -> bool:
-        """Nothing to learn: version 2 spells symbols as we do."""
-        return False
-
-    def instrument_of_url(self, url: str) -> str | None:
-        """Nothing: books come on the connection."""
-        return None
-
-    def facts_of_url(self, url: str) -> str | None:
-        """Nothing: no facts are asked for beside books."""
-        return None
-
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Read the first symbol."""
         marks = self._read(raw)
@@ -182,14 +171,6 @@ class KrakenRecordings:
         if marks.channel == "book":
             return FrameRole.SNAPSHOT if marks.type == "snapshot" else FrameRole.DELTA
         return _ROLES.get(marks.channel, FrameRole.OTHER)
-
-    def hint_of_frame(self, raw: bytes) -> Hint | None:
-        """Nothing: every book names its symbol."""
-        return None
-
-    def body_of_frame(self, raw: bytes) -> bytes:
-        """Nothing to take out: no book is answered over REST."""
-        return raw
 
     def time_of_frame(self, raw: bytes) -> int | None:
         """Return the venue's time of what came first in the frame."""

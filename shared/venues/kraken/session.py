@@ -26,6 +26,7 @@ from shared.venues.port import (
     Send,
     VenueState,
 )
+from shared.venues.stream_session import StreamBooks
 
 QUIET_NS = 3_000_000_000
 ANSWER_TIMEOUT_NS = 5_000_000_000
@@ -37,7 +38,7 @@ _BOOK = b'{"channel":"book"'
 _HEARTBEAT = b'{"channel":"heartbeat"}'
 
 
-class KrakenSession:
+class KrakenSession(StreamBooks[SyncedBook]):
     """Subscriptions of one connection.
 
     Args:
@@ -61,18 +62,17 @@ class KrakenSession:
         self._venue = venue
         self._depth = depth
         self._kind, self._instruments = kind, dict(symbols)
-        self._books: dict[str, SyncedBook] = {}
+        books: dict[str, SyncedBook] = {}
         if kind is FeedKind.DEPTH:
             book = RecordedBook if is_recorded else SyncedBook
-            self._books = {
+            books = {
                 symbol: book(
                     venue, instrument, symbol, depth, self._book_request, is_recorded=is_recorded
                 )
                 for symbol, instrument in symbols.items()
             }
-        self._book_of = {book.instrument: book for book in self._books.values()}
+        super().__init__(books)
         self._request_id = 0
-        self._heard_ns = 0
         self._pinged_ns: int | None = None
         self._system = ONLINE
 
@@ -98,35 +98,9 @@ class KrakenSession:
         except ParseError as error:
             return (Malformed(str(error)),)
 
-    def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Nothing: snapshots come on the connection."""
-        return ()
-
-    def on_snapshot_failed(
-        self, instrument: str, retry_after_s: float, now_ns: int
-    ) -> Sequence[Effect]:
-        """Nothing: none is asked for over REST."""
-        return ()
-
-    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Subscribe to a book again unless ``epoch`` is already over."""
-        book = self._book_of.get(instrument)
-        return () if book is None else book.resync(epoch, now_ns)
-
-    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Nothing: what falls out of the subscribed depth is sent again when it comes back."""
-        return ()
-
-    def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Nothing: none are asked for."""
-        return ()
-
-    def on_facts_failed(self, topic: str, retry_after_s: float, now_ns: int) -> None:
-        """Nothing: none are asked for."""
-
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
-        return [book.close("connection closed") for book in self._books.values()]
+        return self._close_books()
 
     def depth_of(self, instrument: str) -> int:
         """Return how many levels of a book are kept by now."""
@@ -141,12 +115,9 @@ class KrakenSession:
         if self._pinged_ns is None and now_ns - self._heard_ns >= QUIET_NS:
             self._pinged_ns = now_ns
             effects.append(self._request("ping", None))
-        for book in self._books.values():
-            if book.is_overdue(now_ns):
-                return (Reconnect(f"no snapshot of {book.instrument} came"),)
-            request = book.on_timer(now_ns)
-            if request is not None:
-                effects.append(request)
+        if (late := self._overdue(now_ns)) is not None:
+            return (late,)
+        effects += self._subscriptions_due(now_ns)
         return effects
 
     def _request(self, method: str, params: dict[str, object] | None) -> Send:

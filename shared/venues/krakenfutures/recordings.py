@@ -14,8 +14,9 @@ import msgspec
 
 from shared.venues.krakenfutures.session import KrakenFuturesSession
 from shared.venues.krakenfutures.symbols import spelled, to_instrument
-from shared.venues.port import FrameRole, Hint
+from shared.venues.port import FrameRole
 from shared.venues.read_once import ReadOnce
+from shared.venues.stream_recordings import StreamRecordings
 from shared.venues.times import unix_ns
 
 VENUE = "krakenfutures"
@@ -96,7 +97,7 @@ def _torn(raw: bytes) -> Marks | None:
     return _marks(feed, symbol, None)
 
 
-class KrakenFuturesRecordings:
+class KrakenFuturesRecordings(StreamRecordings):
     """Recordings of the derivatives' WebSocket v1."""
 
     venues = (VENUE,)
@@ -114,18 +115,6 @@ class KrakenFuturesRecordings:
         """Tell by feed and product."""
         return None if self._read(raw) is None else VENUE
 
-    def learn(self, url: str, body: bytes) -> bool:
-        """Nothing to learn: a product id tells its base and quote."""
-        return False
-
-    def instrument_of_url(self, url: str) -> str | None:
-        """Nothing: books come on the connection."""
-        return None
-
-    def facts_of_url(self, url: str) -> str | None:
-        """Nothing: no facts are asked for beside books."""
-        return None
-
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Read the product."""
         marks = self._read(raw)
@@ -135,14 +124,6 @@ class KrakenFuturesRecordings:
         """Tell by the feed."""
         marks = self._read(raw)
         return FrameRole.OTHER if marks is None else _ROLES.get(marks.feed, FrameRole.OTHER)
-
-    def hint_of_frame(self, raw: bytes) -> Hint | None:
-        """Nothing: every frame names its product."""
-        return None
-
-    def body_of_frame(self, raw: bytes) -> bytes:
-        """Nothing to take out: no book is answered over REST."""
-        return raw
 
     def time_of_frame(self, raw: bytes) -> int | None:
         """Return the venue's time of a frame."""

@@ -28,6 +28,7 @@ from shared.venues.port import (
     Reconnect,
     Send,
 )
+from shared.venues.stream_session import StreamBooks
 from shared.venues.times import unix_ns
 
 SILENCE_NS = 15_000_000_000
@@ -40,7 +41,7 @@ _NOT_LISTED = ("invalid product", "unknown product", "not found")
 _ALREADY = "already subscribed"
 
 
-class KrakenFuturesSession:
+class KrakenFuturesSession(StreamBooks[NumberedBook]):
     """Subscriptions of one connection.
 
     Args:
@@ -59,18 +60,17 @@ class KrakenFuturesSession:
         is_recorded: bool = False,
     ) -> None:
         self._venue, self._kind, self._instruments = venue, kind, dict(symbols)
-        self._books: dict[str, NumberedBook] = {}
+        books: dict[str, NumberedBook] = {}
         if kind is FeedKind.DEPTH:
-            self._books = {
+            books = {
                 symbol: NumberedBook(
                     venue, instrument, symbol, self._book_request, is_recorded=is_recorded
                 )
                 for symbol, instrument in symbols.items()
             }
-        self._book_of = {book.instrument: book for book in self._books.values()}
+        super().__init__(books)
         self._trade_seqs: dict[str, int] = {}
         self._asked: dict[str, int] = {}  # product -> deadline of its answer
-        self._now_ns = self._heard_ns = 0
 
     def on_open(self, now_ns: int) -> Sequence[Effect]:
         """Subscribe to the heartbeat, and to every product, whose book starts over."""
@@ -97,37 +97,10 @@ class KrakenFuturesSession:
         except ParseError as error:
             return (Malformed(str(error)),)
 
-    def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Nothing: snapshots come on the connection."""
-        return ()
-
-    def on_snapshot_failed(
-        self, instrument: str, retry_after_s: float, now_ns: int
-    ) -> Sequence[Effect]:
-        """Nothing: none is asked for over REST."""
-        return ()
-
-    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Subscribe to a book again unless ``epoch`` is already over."""
-        self._now_ns = now_ns
-        book = self._book_of.get(instrument)
-        return () if book is None else book.resync(epoch, now_ns)
-
-    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Nothing: every level is sent."""
-        return ()
-
-    def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Nothing: none are asked for."""
-        return ()
-
-    def on_facts_failed(self, topic: str, retry_after_s: float, now_ns: int) -> None:
-        """Nothing: none are asked for."""
-
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         self._asked.clear()
-        return [book.close("connection closed") for book in self._books.values()]
+        return self._close_books()
 
     def on_timer(self, now_ns: int) -> Sequence[Effect]:
         """Leave when silent or unanswered, and subscribe what is due."""
@@ -140,13 +113,9 @@ class KrakenFuturesSession:
             silent_s = (now_ns - self._heard_ns) // 10**9
             self._heard_ns = now_ns
             return (Reconnect(f"no message for {silent_s} s"),)
-        effects: list[Effect] = []
-        for book in self._books.values():
-            if book.is_overdue(now_ns):
-                return (Reconnect(f"no snapshot of {book.instrument} came"),)
-            if (request := book.on_timer(now_ns)) is not None:
-                effects.append(request)
-        return effects
+        if (late := self._overdue(now_ns)) is not None:
+            return (late,)
+        return self._subscriptions_due(now_ns)
 
     def _book_request(self, method: str, symbols: list[str]) -> Send:
         (symbol,) = symbols

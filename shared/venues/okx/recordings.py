@@ -16,8 +16,9 @@ import msgspec
 from shared.domain.instrument import is_spot
 from shared.venues.okx.session import BOOKS, TRADES, OkxSession
 from shared.venues.okx.symbols import spelled, to_instrument
-from shared.venues.port import FrameRole, Hint
+from shared.venues.port import FrameRole
 from shared.venues.read_once import ReadOnce
+from shared.venues.stream_recordings import StreamRecordings
 from shared.venues.times import unix_ns
 
 VENUE = "okx"
@@ -104,7 +105,7 @@ def _torn(raw: bytes) -> Marks | None:
     return _marks(channel, symbol, action, None)
 
 
-class OkxRecordings:
+class OkxRecordings(StreamRecordings):
     """Recordings of WebSocket v5."""
 
     venues = (VENUE,)
@@ -126,18 +127,6 @@ class OkxRecordings:
         """Tell by channel and symbol."""
         return None if self.instrument_of_frame(raw) is None else VENUE
 
-    def learn(self, url: str, body: bytes) -> bool:
-        """Nothing to learn: a symbol tells its base and quote."""
-        return False
-
-    def instrument_of_url(self, url: str) -> str | None:
-        """Nothing: books come on the connection."""
-        return None
-
-    def facts_of_url(self, url: str) -> str | None:
-        """Nothing: no facts are asked for."""
-        return None
-
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Read the symbol of what was subscribed."""
         marks = self._read(raw)
@@ -151,14 +140,6 @@ class OkxRecordings:
         if marks.channel == BOOKS:
             return FrameRole.SNAPSHOT if marks.action == "snapshot" else FrameRole.DELTA
         return _ROLES.get(marks.channel, FrameRole.OTHER)
-
-    def hint_of_frame(self, raw: bytes) -> Hint | None:
-        """Nothing: every frame names its symbol."""
-        return None
-
-    def body_of_frame(self, raw: bytes) -> bytes:
-        """Nothing to take out: no book is answered over REST."""
-        return raw
 
     def time_of_frame(self, raw: bytes) -> int | None:
         """Return when the venue made the first row."""

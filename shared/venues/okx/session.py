@@ -27,6 +27,7 @@ from shared.venues.port import (
     Reconnect,
     Send,
 )
+from shared.venues.stream_session import StreamBooks
 from shared.venues.times import unix_ns
 
 BOOKS, TRADES = "books", "trades"
@@ -45,7 +46,7 @@ def rest_book_path(symbol: str, levels: int) -> str:
     return f"/api/v5/market/books?instId={symbol}&sz={levels}"
 
 
-class OkxSession:
+class OkxSession(StreamBooks[ProvedBook]):
     """Subscriptions of one connection.
 
     Args:
@@ -64,18 +65,17 @@ class OkxSession:
         is_recorded: bool = False,
     ) -> None:
         self._venue, self._channel, self._instruments = venue, CHANNELS[kind], dict(symbols)
-        self._books: dict[str, ProvedBook] = {}
+        books: dict[str, ProvedBook] = {}
         if kind is FeedKind.DEPTH:
-            self._books = {
+            books = {
                 symbol: ProvedBook(
                     venue, instrument, symbol, self._request, is_recorded=is_recorded
                 )
                 for symbol, instrument in symbols.items()
             }
-        self._book_of = {book.instrument: book for book in self._books.values()}
+        super().__init__(books)
         self._request_id = 0
         self._asked: dict[str, tuple[str, int]] = {}  # request -> symbol, deadline
-        self._now_ns = self._heard_ns = 0
         self._pinged_ns: int | None = None
 
     def on_open(self, now_ns: int) -> Sequence[Effect]:
@@ -125,27 +125,10 @@ class OkxSession:
             book.on_rest_failed(retry_after_s, now_ns)
         return ()
 
-    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Subscribe to a book again unless ``epoch`` is already over."""
-        self._now_ns = now_ns
-        book = self._book_of.get(instrument)
-        return () if book is None else book.resync(epoch, now_ns)
-
-    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Nothing: what comes into the subscribed depth is sent."""
-        return ()
-
-    def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Nothing: no facts are asked for."""
-        return ()
-
-    def on_facts_failed(self, topic: str, retry_after_s: float, now_ns: int) -> None:
-        """Nothing: no facts are asked for."""
-
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         self._asked.clear()
-        return [book.close("connection closed") for book in self._books.values()]
+        return self._close_books()
 
     def on_timer(self, now_ns: int) -> Sequence[Effect]:
         """Ping, give up on silence or on a missing answer, and do what is due."""
@@ -161,11 +144,10 @@ class OkxSession:
         if self._pinged_ns is None and now_ns - self._heard_ns >= QUIET_NS:
             self._pinged_ns = now_ns
             effects.append(Send(PING))
+        if (late := self._overdue(now_ns)) is not None:
+            return (late,)
+        effects += self._subscriptions_due(now_ns)
         for book in self._books.values():
-            if book.is_overdue(now_ns):
-                return (Reconnect(f"no snapshot of {book.instrument} came"),)
-            if (request := book.on_timer(now_ns)) is not None:
-                effects.append(request)
             if book.wants_rest_book(now_ns):
                 path = rest_book_path(book.symbol, DEPTH)
                 effects.append(FetchSnapshot(book.instrument, path, REST_BOOK_WEIGHT))
