@@ -54,20 +54,28 @@ class Comparison:
     def __init__(self, asked: BookAuditAsked, seq: int) -> None:
         self.epoch, self.asked_ns, self.asked_seq = asked.epoch, asked.ts_recv_ns, seq
         self.answer: BookAudit | None = None
-        self.changed: dict[Place, int] = {}
-        """The number of the last change of each level since the asking."""
+        self.changed_bids: dict[float, int] = {}
+        """Price -> the number of its last change since the asking; asks as well."""
+        self.changed_asks: dict[float, int] = {}
 
     def on_delta(self, delta: BookDelta) -> None:
         """Note what changes."""
-        changed, seq = self.changed, delta.seq
-        changed.update({("bid", price): seq for price, _ in delta.bids})
-        changed.update({("ask", price): seq for price, _ in delta.asks})
+        seq = delta.seq
+        for price, _ in delta.bids:
+            self.changed_bids[price] = seq
+        for price, _ in delta.asks:
+            self.changed_asks[price] = seq
+
+    @property
+    def changes(self) -> int:
+        """How many levels have changed since the asking."""
+        return len(self.changed_bids) + len(self.changed_asks)
 
     def obstacle(self, book: TrackedBook, now_ns: int) -> str:
         """Return why nothing can be said of the book any more; empty where something can."""
         if book.epoch != self.epoch or not book.state.is_followed:
             return "the book started over meanwhile, or is not in step"
-        if len(self.changed) > NOTED_MAX:
+        if self.changes > NOTED_MAX:
             return f"more than {NOTED_MAX} levels changed meanwhile"
         answer = self.answer
         if answer is not None and answer.seq is not None and answer.seq < self.asked_seq:
@@ -89,7 +97,8 @@ class Comparison:
     def may_differ(self, place: Place) -> bool:
         """Tell whether a level changed after the answer, or may have."""
         assert self.answer is not None, "asked only once it came"
-        seq = self.changed.get(place)
+        side, price = place
+        seq = (self.changed_bids if side == "bid" else self.changed_asks).get(price)
         return seq is not None and (self.answer.seq is None or seq > self.answer.seq)
 
 
@@ -167,7 +176,7 @@ class Audits:
             epoch=comparison.epoch,
             verdict=_verdict(compared, len(differing)),
             compared=compared,
-            changed=len(comparison.changed),
+            changed=comparison.changes,
             differences=list(differing.values())[:DIFFERENCES_MAX],
             failed=bool(proved),
             reason="" if compared else "every level in reach changed meanwhile",
@@ -227,7 +236,7 @@ def _undecided(book: TrackedBook, comparison: Comparison, now_ns: int, reason: s
         instrument=book.instrument,
         epoch=comparison.epoch,
         verdict=AuditVerdict.UNDECIDED,
-        changed=len(comparison.changed),
+        changed=comparison.changes,
         reason=reason,
         ts_ns=now_ns,
     )
