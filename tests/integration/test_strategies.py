@@ -12,6 +12,7 @@ from shared.messages.arb import Opportunity
 from shared.messages.base import Side
 from shared.messages.control import Alert, Heartbeat
 from shared.messages.market import Trade
+from shared.process import parse
 from tests.decision_builders import SECOND
 from tests.integration.test_cli import arb_meanwhile
 from tests.integration.test_scanner_risk import world
@@ -111,6 +112,11 @@ ONCE = TRADES.replace("self.pairs = ", "self.left = 1; self.pairs = ").replace(
 """Trades once and never again, as long as it remembers that; what is held back does not count."""
 
 
+HANDED_OVER_S = 60
+"""Within this a scanner that came or went has been noticed, and leases have been handed over."""
+
+
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("shards", [1, 2])
 async def test_two_scanners_share_strategies_and_their_memory(
     url: str,
@@ -130,15 +136,14 @@ async def test_two_scanners_share_strategies_and_their_memory(
             return [m.opportunity_id for m in w.all(Opportunity) if m.strategy_id == strategy]
 
         async def holder(strategy: str) -> str:
-            owner = await w.lease_holder(f"scanner:strategy:{strategy}")
-            return next(
-                (name for name, each in w.processes.items() if owner and f"{each.pid}" in owner), ""
-            )
+            owner = parse(await w.lease_holder(f"scanner:strategy:{strategy}"))
+            pid = "" if owner is None else owner.pid
+            return next((name for name, each in w.processes.items() if str(each.pid) == pid), "")
 
         await eventually(lambda: len(found("mine")) > 20 and found("cross"), timeout_s=20)
         await eventually(lambda: len(found("once")) == 1, timeout_s=20)
         by_name: dict[str, str] = {}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANDED_OVER_S):
             while set(by_name.values()) != {"scanner-a", "scanner-b"}:  # one each
                 await asyncio.sleep(0.05)
                 by_name = {name: await holder(name) for name in ("mine", "once")}
@@ -148,7 +153,7 @@ async def test_two_scanners_share_strategies_and_their_memory(
         w.seen.clear()
         assert await w.stop(by_name["once"]) == 0
         (left,) = w.processes
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANDED_OVER_S):
             while await holder("once") != left:
                 await asyncio.sleep(0.05)
         w.seen.clear()
