@@ -111,13 +111,16 @@ def _quiet(history: History) -> Verdicts:
     return {"": Verdict(quiet_s > trading.QUIET_MAX_S and live > 0, text)}
 
 
+_FOLLOWED: Final = frozenset(str(state) for state in BookState if state.is_followed)
+"""The metric has one state more, SILENT, for a book of which nobody tells."""
+
+
 def _books(history: History) -> Verdicts:
     every: dict[str, float] = {}
     bad: dict[str, float] = {}
     for (venue, state), count in history.newest(m.BOOKS).items():
         every[venue] = every.get(venue, 0) + count
-        is_bad = not BookState(state).is_followed
-        bad[venue] = bad.get(venue, 0) + (count if is_bad else 0)
+        bad[venue] = bad.get(venue, 0) + (0 if state in _FOLLOWED else count)
     return {
         venue: Verdict(
             bad[venue] / total > market_data.UNTRUSTED_MAX,

@@ -50,11 +50,12 @@ MARKET_DATA: Final = (
         remedy="`arb books` has each book's reason.",
         fires={
             'arb_books{venue="venue-a",state="LIVE"}': "3x60",
-            'arb_books{venue="venue-a",state="GAP"}': "1x60",
+            'arb_books{venue="venue-a",state="SILENT"}': "1x60",
         },
         labels={"venue": "venue-a"},
         quiet={
-            'arb_books{venue="venue-a",state="LIVE"}': "4x60",
+            'arb_books{venue="venue-a",state="LIVE"}': "3x60",
+            'arb_books{venue="venue-a",state="UNPROVED"}': "1x60",
             'arb_books{venue="venue-a",state="GAP"}': "1x60",
         },
     ),
