@@ -20,10 +20,16 @@ import msgspec
 from shared.messages.base import BookState
 from shared.messages.bounds import (
     AMOUNT_MAX,
+    ASSET,
     EXPONENT_MIN,
+    INSTRUMENT,
     INT_MAX,
     ITEMS_MAX,
+    MAYBE_ASSET,
+    MAYBE_INSTRUMENT,
+    MAYBE_VENUE,
     TEXT,
+    VENUE,
     Instrument,
     Moment,
     NumberRange,
@@ -36,9 +42,14 @@ from shared.messages.rules import InstrumentRules
 
 Check = Callable[[Any, int], str]
 
-_NAMES_MAX = 16_384
+_LISTED = frozenset((VENUE, MAYBE_VENUE, INSTRUMENT, MAYBE_INSTRUMENT, ASSET, MAYBE_ASSET))
+"""What venues list: a text of these forms comes again and again."""
+_LISTED_MAX = 16_384
+_OTHERS_MAX = 2_048
+"""Texts remembered as right, per syntax. Of the other forms most come once (a stream's entry in a
+heartbeat, an order's id): all are forgotten at that many, and those in use are found right anew."""
 _NAME_LENGTH_MAX = 64
-"""Texts remembered as right, per syntax, and how long they may be."""
+"""How long a text that is remembered may be."""
 _SHOWN_MAX = 60
 
 _PLAIN: dict[Any, Any] = {
@@ -56,6 +67,7 @@ class Names:
 
     def __init__(self, syntax: Syntax) -> None:
         self._syntax = syntax
+        self._most = _LISTED_MAX if syntax in _LISTED else _OTHERS_MAX
         self.known: set[str] = set()
 
     def __call__(self, value: str, _latest_ns: int) -> str:
@@ -64,7 +76,9 @@ class Names:
         if not self._syntax.pattern.fullmatch(value):
             return f": {_shown(value)} is not {self._syntax.what}, like {self._syntax.like}"
         is_short = len(value) <= _NAME_LENGTH_MAX
-        if is_short and self._syntax.word is None and len(self.known) < _NAMES_MAX:
+        if is_short and self._syntax.word is None:
+            if len(self.known) >= self._most:
+                self.known.clear()
             self.known.add(value)
         return ""
 
