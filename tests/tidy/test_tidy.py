@@ -25,7 +25,9 @@ CLASS_LINES_MAX = 250
 PARAMETERS_MAX = 6  # more only by keyword
 
 ESCAPE = re.compile(r"#\s*tidy-ok:\s*\S")
-SOURCES = sorted((*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")))
+SOURCES = sorted(
+    p for name in ("shared", "services", "arbstream") for p in (ROOT / name).rglob("*.py")
+)
 VENUES = EVERY
 VENUE_NAME = re.compile("|".join(VENUES), re.IGNORECASE)
 REGISTRY = "shared/venues/registry.py"
