@@ -34,7 +34,7 @@ from shared.clock import STEADY, Clock, SystemClock
 from shared.config import instance_name, load_config
 from shared.config_sections import Config
 from shared.errors import BusUnavailable, CodecError, ConfigError
-from shared.freed_memory import give_back
+from shared.freed_memory import set_aside
 from shared.health import HealthServer
 from shared.lease import LeaseLost
 from shared.ledger import LossDetector, lost_marks
@@ -129,9 +129,7 @@ def calm_garbage_collector() -> None:
 
     What was only needed to import them goes back to the system.
     """
-    gc.collect()
-    give_back()
-    gc.freeze()
+    set_aside()
     gc.set_threshold(*GC_THRESHOLDS)
 
 

@@ -17,6 +17,7 @@ from services.cli.why_trail import record_of
 from services.cli.why_trail_text import trail_lines
 from shared.clock import SystemClock
 from shared.errors import ConfigError
+from shared.freed_memory import set_aside
 from shared.messages.control import CommandKind
 from shared.watch.by_hand import command_by_hand
 from shared.watch.link import Target, open_link
@@ -50,6 +51,7 @@ def top(
 
     where = target(redis)
     app = TopApp(Watched(), lambda app: doors_to(where, app, may_command=operator))
+    set_aside()
     app.run()
     if app.failure is not None:
         raise app.failure

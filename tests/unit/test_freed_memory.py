@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import psutil
@@ -23,3 +24,13 @@ def test_what_was_freed_goes_back() -> None:
     freed_memory.give_back()
     assert process.memory_info().rss < before - 30_000_000
     assert kept
+
+
+def test_what_is_set_aside_is_not_looked_at_again() -> None:
+    before = gc.get_freeze_count()
+    try:
+        freed_memory.set_aside()
+        assert gc.get_freeze_count() > before
+        assert len(gc.get_objects(generation=2)) < gc.get_freeze_count() / 100
+    finally:
+        gc.unfreeze()

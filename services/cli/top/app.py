@@ -19,6 +19,7 @@ from services.cli.top.dialogs import CommandDialog, TextDialog
 from services.cli.top.screens import ROWS_MAX, SCREENS, ScreenSpec
 from services.cli.top.shown import Shown
 from services.cli.top.state_rows import trading_text
+from services.cli.top.table import RowsTable, forget_styles
 from services.cli.top.watched import Watched
 from shared.clock import SystemClock
 from shared.errors import ArbError, ConfigError
@@ -104,7 +105,7 @@ class TopApp(App[None]):
         self._head_line, self._tab_line, self._foot_line, self._empty = (
             Static(id=name, markup=False) for name in ("head", "tabs", "foot", "empty")
         )
-        self._table: DataTable[Cell] = DataTable(id="table", cursor_type="row", zebra_stripes=True)
+        self._table = RowsTable()
         self._filter_box = Input(id="filter", placeholder="show rows with this text")
 
     def compose(self) -> ComposeResult:
@@ -132,6 +133,7 @@ class TopApp(App[None]):
         """Draw what has changed."""
         if not self._table.is_attached:  # it ends
             return
+        forget_styles()
         now_ns = self._now_ns()
         self._draw_lines(now_ns)
         if self._is_paused or self._shown is None:

@@ -25,7 +25,7 @@ from shared.messages.rules import InstrumentRules
 from shared.watch.remembered import Remembered
 
 OFFERS_MAX: Final = 500
-LOG_MAX: Final = 2_000
+LOG_MAX: Final = 1_000
 PROCESSES_MAX: Final = 200
 NAMES_MAX: Final = 100
 SILENT_NS: Final = 5_000_000_000
