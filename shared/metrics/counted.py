@@ -15,11 +15,12 @@ from shared.messages.execution import Fill, OrderEvent, PlanDone, PlanOutcome
 from shared.messages.fill_key import fill_key
 from shared.metrics import table as m
 from shared.metrics.samples import Samples
-from shared.watch.remembered import Remembered
+from shared.metrics.seen_ids import SeenIds
 
 Name = TypeVar("Name", str, tuple[str, str, str])
 
 REMEMBERED_MAX: Final = 20_000
+"""As many as the longest stream of these has entries."""
 NAMES_MAX: Final = 1_000
 """Label values counted of one metric; far more than it may expose."""
 
@@ -33,7 +34,7 @@ class Counted:
         self._orders: Counter[tuple[str, str, str]] = Counter()
         self._fills: Counter[str] = Counter()
         self._alerts: Counter[tuple[str, str, str]] = Counter()
-        self._seen: Remembered[None] = Remembered(REMEMBERED_MAX)
+        self._seen = SeenIds(REMEMBERED_MAX)
         self._newest_opportunity_ns: int | None = None
 
     def on_message(self, message: object) -> None:
@@ -78,11 +79,7 @@ class Counted:
             out.add(m.ORDERS, count, *labels)
 
     def _is_new(self, kind: str, *ids: object) -> bool:
-        key = hash((kind, *ids))  # of 64 bits; texts of 20,000 entries would be 5 MB
-        if key in self._seen:
-            return False
-        self._seen.put(key, None)
-        return True
+        return self._seen.add((kind, *ids))
 
 
 def _count(counts: Counter[Name], name: Name, n: int = 1) -> None:

@@ -47,7 +47,6 @@ from shared.messages.market import DepthView, VenueStatus
 from shared.messages.position_reports import PositionReport
 from shared.metrics import host_metrics, notify_metrics, venue_metrics
 from shared.metrics import table as metrics
-from shared.metrics.counted import Counted
 from shared.metrics.host_reader import pressure_of, read_host
 from shared.metrics.metric import Kind
 from shared.metrics.requests import (
@@ -367,16 +366,6 @@ def order(number: int, status: OrderStatus) -> OrderEvent:
         purpose=OrderPurpose.HEDGE,
         status=status,
     )
-
-
-def test_what_was_counted_is_remembered_without_its_texts() -> None:
-    """20,000 ids of orders and fills, of 40 characters each, are 5 MB; their hashes 2 MB."""
-    counted = Counted()
-    for message in map(example, (Opportunity, PlanDone, OrderEvent, Fill)):
-        counted.on_message(message)
-    remembered = list(counted._seen.items)
-    assert len(remembered) == 4
-    assert all(type(key) is int for key in remembered)
 
 
 def test_what_happens_is_counted_once() -> None:
