@@ -118,8 +118,8 @@ class Reconciler:
 
     @property
     def has_read_all(self) -> bool:
-        """Whether every venue's executions have been read since the start."""
-        return all(account.has_fills for account in self._accounts.values())
+        """Whether every venue's executions have been read since the start, and since a failure."""
+        return all(a.has_fills and "fills" not in a.failures for a in self._accounts.values())
 
     def settle(self, now_ns: int, out: Step) -> None:
         """Take note of who has been read for the first time; wait no longer than allowed."""

@@ -8,9 +8,11 @@ from services.lab.positions import is_ours
 
 if TYPE_CHECKING:
     from services.lab.world import World
+    from shared.exchange.orders import Order
 
 WAY_NS = 1_600_000_000
-"""A request sent before the executor ended may take so long, and then renews the switch."""
+"""A request sent before the executor ended may take so long, and then renews the switch, or brings
+an order to a venue whose switch has just fired."""
 MS, SECOND_NS = 1_000_000, 1_000_000_000
 
 
@@ -45,6 +47,15 @@ class DeadManChecker:
                 continue
             for order in exchange.open_orders.values():
                 is_older = order.ts_ms * MS < self._gone_ns
-                if is_older and is_ours(order.request.client_id):
+                if (
+                    is_older
+                    and is_ours(order.request.client_id)
+                    and not self._came_late(venue, order)
+                ):
                     text = f"{order.request.client_id} rests at {venue}, and no executor is at work"
                     world.checkers.report("dead_man", text)
+
+    def _came_late(self, venue: str, order: Order) -> bool:
+        """Tell whether an order was on its way when the switch fired, which works once."""
+        fired_ns = self._world.switches.spent_ns(venue, order.request.listing.instrument)
+        return fired_ns <= order.ts_ms * MS <= fired_ns + WAY_NS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,7 @@ class RoundsChecker:
         """Compare what risk holds in rounds with the venues' fills of their plans.
 
         What rounds hold against each other ends with FLATTEN alone, and what no order can close any
-        more, because nothing of it is open (what is open was compared with the venues before).
+        more: rounds show all that is open, which was compared with the venues before.
         """
         risk = self._world.engine("risk")
         assert isinstance(risk, RiskEngine)
@@ -122,12 +123,13 @@ class RoundsChecker:
         closed: Closed = {}
         for key in sorted(made.keys() | shown.keys()):
             self.compare(key, made.get(key, {}), shown.get(key, {}), closed)
+        unowned = _without(risk.ledger.books.opened(), shown.values())
         for (holding, is_purchase), qty in closed.items():
             traded = operator.get((holding, is_purchase), ZERO)
             canceled = min(abs(qty), abs(closed.get((holding, not is_purchase), ZERO)))
             if not self._world.checkers.has_flattened:
                 canceled = ZERO
-            elif abs(risk.ledger.books.opened().get(holding, ZERO)) <= BEYOND_MAX * abs(qty):
+            elif abs(unowned.get(holding, ZERO)) <= BEYOND_MAX * abs(qty):
                 continue
             elif not holding_place(holding)[0]:
                 canceled = ZERO
@@ -302,3 +304,11 @@ def _received(fill: ExchangeFill) -> Decimal:
     received = fill.side.signed(fill.qty)
     in_base = fill.fee_asset == fill.listing.base and not fill.listing.perpetual
     return received - fill.fee if in_base else received
+
+
+def _without(opened: Held, shown: Iterable[Held]) -> Held:
+    """Return what is open beside what rounds show of it."""
+    left = dict(opened)
+    for holding, qty in (item for held in shown for item in held.items()):
+        left[holding] = left.get(holding, ZERO) - qty
+    return left

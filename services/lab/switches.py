@@ -51,6 +51,8 @@ class Switches:
         self.missed: dict[str, None] = {}
         """Venues whose newest request, or its answer, was lost: the executor must report that their
         switch could not be set, and tries again a little later."""
+        self._spent_ns: dict[str, dict[str, int]] = {}
+        """Venue -> what a switch was set for -> when it fired, until it is set again."""
         self.fired = 0
         """How many orders they have canceled."""
         for venue, exchange in exchanges.items():
@@ -77,11 +79,22 @@ class Switches:
         names = (WHOLE_ACCOUNT,) if self._whole[asked.venue] else asked.instruments
         for name in names:
             countdowns.set(name, asked.after_s * 1_000, now_ms)
+            self._spent_ns.get(asked.venue, {}).pop(name, None)
         if asked.after_s:
             self._kernel.after(asked.after_s * 1_000 * _MS, partial(self._fire, asked.venue))
         return SwitchSet(asked)
 
+    def spent_ns(self, venue: str, instrument: str) -> int:
+        """Return when an instrument's switch fired, if it was not set again since; else 0."""
+        spent = self._spent_ns.get(venue, {})
+        return max(spent.get(instrument, 0), spent.get(WHOLE_ACCOUNT, 0))
+
     def _fire(self, venue: str) -> None:
-        if canceled := self._of_venue[venue].fire(self._kernel.now_ns() // _MS, "dead man"):
+        countdowns, now_ns = self._of_venue[venue], self._kernel.now_ns()
+        before = list(countdowns.until_ms)
+        canceled = countdowns.fire(now_ns // _MS, "dead man")
+        fired = {name: now_ns for name in before if name not in countdowns.until_ms}
+        self._spent_ns.setdefault(venue, {}).update(fired)
+        if canceled:
             self.fired += canceled
             self._note(f"{venue}: the dead-man's switch fires and cancels {canceled} orders")

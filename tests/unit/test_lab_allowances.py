@@ -256,3 +256,18 @@ def test_a_rest_may_stay_where_nothing_traded_it_in_time_and_the_cap_covers_it(
     assert not may_be_left(None, done, D(worth), settings, {})
     found = msgspec.structs.replace(done, is_approved=False)
     assert not may_be_left(plan, found, D(worth), settings, {}), "it has no orders, so no cap"
+
+
+def test_rounds_that_flatten_left_nothing_of_are_judged_without_what_later_plans_made() -> None:
+    outcome = run_seed(76542, World(76542, Kind.ALL))
+    assert not outcome.violations, outcome.story
+
+
+def test_an_order_on_its_way_when_the_switch_fires_rests_until_an_executor_works() -> None:
+    outcome = run_seed(76763, World(76763, Kind.ALL))
+    assert not outcome.violations, outcome.story
+
+
+def test_a_world_is_not_quiet_while_a_read_of_executions_has_failed() -> None:
+    outcome = run_seed(76916, World(76916, Kind.ALL))
+    assert not outcome.violations, outcome.story
