@@ -2,6 +2,7 @@
 
 ArbError
 ├── ConfigError          the user's input is wrong: what, where, what would be right
+│   └── NotServed        a source of prices does not have what is asked for, and says so
 ├── BusUnavailable       Redis cannot be reached, or was lost while a DURABLE promise was open
 ├── CodecError           bytes on a stream are not a message of that stream
 ├── ParseError           a venue frame is not what the venue documents
@@ -22,6 +23,10 @@ class ArbError(Exception):
 
 class ConfigError(ArbError):
     """The user's input is wrong; the text says what, where, and what would be right."""
+
+
+class NotServed(ConfigError):
+    """A source says for certain that it does not have what is asked for."""
 
 
 class BusUnavailable(ArbError):

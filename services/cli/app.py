@@ -33,6 +33,7 @@ from services.cli import (
     commands_research,
     commands_run,
     commands_strategy,
+    commands_ticker,
     commands_top,
     commands_venues,
     commands_watch,
@@ -67,6 +68,7 @@ commands_init.register(app)
 commands_look.register(app)
 commands_top.register(app)
 commands_chart.register(app)
+commands_ticker.register(app)
 commands_why.register(app)
 commands_doctor.register(app)
 commands_funding.register(app)

@@ -7,12 +7,12 @@ from decimal import Decimal
 import pytest
 
 from services.ingestor.engine.driver import RESYNCS_MAX, SENDS_MAX, FeedDriver
-from services.ingestor.engine.snapshots import retry_after_s
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.messages.base import BookState
 from shared.messages.control import Alert, Severity
 from shared.messages.market import BookSnapshot, Trade, VenueStatus
 from shared.messages.rules import InstrumentRules
+from shared.retry_after import retry_after_s
 from shared.venues.port import (
     BookStatus,
     Checked,

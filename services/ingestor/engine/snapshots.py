@@ -18,19 +18,14 @@ from services.ingestor.engine.connection import NEVER_NS, OK, Connection
 from services.ingestor.engine.requests import FetchSnapshot, LogLevel, SnapshotAnswered
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.ratelimit import TokenBucket
+from shared.retry_after import RETRY_AFTER_S, retry_after_s
 from shared.venues import port
 
 CONCURRENT_MAX = 4
 BURST_S = 10.0
 """The bucket holds this many seconds of the budget: what may be asked at once after quiet."""
 BAD_REQUEST = 400
-FORBIDDEN = 403
 NOT_FOUND = 404
-BANNED = 418
-TOO_MANY_REQUESTS = 429
-RETRY_AFTER_S = {TOO_MANY_REQUESTS: 10.0, BANNED: 120.0, FORBIDDEN: 60.0}
-"""How long to stay away where the venue does not say: limit hit, banned, firewalled."""
-RETRY_AFTER_S_MAX = 3 * 24 * 3600.0
 DEFINITE = (BAD_REQUEST, NOT_FOUND)
 """The venue does not know this instrument; asking again will not help."""
 ERROR_BYTES_MAX = 200
@@ -212,13 +207,3 @@ class SnapshotQueue:
             )
         else:
             self._out.log(LogLevel.WARNING, "snapshot_failed", path=path, error=answer.error)
-
-
-def retry_after_s(status: int, header: str | None) -> float:
-    """Return the seconds to stay away: what the venue asks for, else our default; 0 for none."""
-    if header is not None:
-        try:
-            return min(max(0.0, float(header)), RETRY_AFTER_S_MAX)
-        except ValueError:
-            pass  # an HTTP date, which no venue is known to send
-    return RETRY_AFTER_S.get(status, 0.0)
