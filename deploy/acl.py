@@ -94,10 +94,13 @@ def rules_of(service: str) -> list[str]:
 
 
 def rules_of_operator() -> list[str]:
-    """Return what the command line may do: read everything, write commands and their audit."""
+    """Return what the command line may do: read everything, write commands and their audit.
+
+    A backup scans the keys and reads them in one transaction.
+    """
     written = [keys(s) for s in ALL if OPERATOR in {s.producer, s.also}]
     return [
-        f"{CONNECT} +info",
+        f"{CONNECT} +info +scan +multi +exec +discard",
         selector("+xadd", written),
         selector(
             f"{WATCH} +xinfo|groups +exists +type +get +hgetall +hmget +memory|usage", ["*"], "%R~"

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from services.cli import (
     commands_audit,
+    commands_backup,
     commands_basis,
     commands_calibrate,
     commands_chart,
@@ -77,6 +78,7 @@ commands_basis.register(app)
 commands_operate.register(app)
 commands_reload.register(app)
 commands_audit.register(app)
+commands_backup.register(app)
 commands_rebalance.register(app)
 commands_calibrate.register(app)
 commands_export.register(app)

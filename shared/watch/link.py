@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from shared.bus.address import Endpoint, check_server_kind
+from shared.bus.address import Endpoint
 from shared.bus.connection import CLUSTER_CODES, explain
 from shared.bus.signing import NO_KEYS, SIGNATURE, SigningKeys
 from shared.bus.tuning import LEDGER_KEY, POSITION_KEY
@@ -25,6 +25,7 @@ from shared.config_sections import BusConfig
 from shared.errors import ArbError, BusUnavailable, CodecError, ConfigError
 from shared.messages.base import Message
 from shared.streams import ALL, CTL_COMMAND, Delivery, StreamSpec
+from shared.watch.greeting import greet
 from shared.watch.pages import Page, page_of
 from shared.watch.reply_codes import answers_of, code_of, replies_of
 
@@ -338,7 +339,14 @@ def _order_of(entry_id: str) -> tuple[int, int]:
 
 @asynccontextmanager
 async def open_link(target: Target | str) -> AsyncIterator[Link]:
-    """Connect and check that a server answers and can be read from.
+    """Connect as ``open_redis`` does, to look at the system and to give it commands."""
+    async with open_redis(target) as (redis, where):
+        yield Link(redis, where)
+
+
+@asynccontextmanager
+async def open_redis(target: Target | str) -> AsyncIterator[tuple[Redis, str]]:
+    """Connect and check that a server answers and can be read from; with its address to show.
 
     Args:
         target: What the user asked for, or the URL of the run's own Redis.
@@ -362,37 +370,8 @@ async def open_link(target: Target | str) -> AsyncIterator[Link]:
     followed = [] if endpoint.sentinels is None else [endpoint.sentinels.follow()]
     following = [asyncio.create_task(each) for each in followed]
     try:
-        await _handshake(redis, endpoint.where, target.remedy)
-        yield Link(redis, endpoint.where)
+        await greet(redis, endpoint.where, target.remedy)
+        yield redis, endpoint.where
     finally:
         await cancel_and_wait(following)
         await redis.aclose()
-
-
-async def _handshake(redis: Redis, where: str, remedy: str) -> None:
-    try:
-        hello = await redis.execute_command("HELLO", "2")  # type: ignore[no-untyped-call]
-        check_server_kind(hello, f"Redis at {where}")
-        ping: Any = redis.ping()
-        await ping
-    except NoPermissionError:
-        return  # it answers; what this user may do shows when it is done
-    except (RedisError, OSError) as error:
-        # Over a unix socket redis-py wraps the refusal in a ConnectionError.
-        if isinstance(error, AuthenticationError) or isinstance(
-            error.__cause__, AuthenticationError
-        ):
-            why = str(error).rstrip(".")
-            raise BusUnavailable(
-                f"Redis at {where} refuses the credentials: {why}; "
-                "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD"
-            ) from error
-        if isinstance(error.__cause__, ConfigError):  # of the Sentinels that were asked
-            raise ConfigError(f"Redis at {where}: {error.__cause__}") from error
-        code = code_of(error)
-        if code == "MISCONF":
-            return  # so it answers PING while it cannot persist; it can still be read
-        if meaning := explain(code):
-            raise BusUnavailable(f"{meaning} ({where}): {error}") from error
-        why = str(error).rstrip(".")
-        raise BusUnavailable(f"cannot reach Redis at {where}: {why}; {remedy}") from error

@@ -170,6 +170,22 @@ def test_systemd_does_not_give_up_while_redis_is_full(machine: Machine) -> None:
     wait_until_well(machine)
 
 
+def test_what_was_saved_is_put_back(machine: Machine) -> None:
+    save, put_back = steps("Backup and restore")
+    there = f"{OPERATOR}\nexport ARB_CONFIG=/etc/arbstream/arb.toml"
+    assert "it can be restored" in machine.run(f"{there}\n{save}")
+    machine.run(f"{there}\n{put_back}")
+
+    def is_halted_for_it() -> bool:
+        reason = status(machine)["trading"]["reason"]
+        assert "DATA_LOST: Redis was restored from the backup of" in reason, reason
+        return True
+
+    eventually_sync(is_halted_for_it, timeout_s=READY_S, every_s=1)
+    machine.run(f"{OPERATOR} /opt/arbstream/.venv/bin/arb resume")
+    wait_until_well(machine)
+
+
 def test_with_tls_services_and_command_line_work(machine: Machine) -> None:
     make, use = steps("With TLS, for other machines")
     machine.run(make)

@@ -1,0 +1,1 @@
+"""`arb backup` and `arb restore`: what must survive of Redis, the ledger and the configuration."""
