@@ -86,6 +86,10 @@ class ControlClient:
         """POST a JSON body; errors as of :meth:`get`."""
         return await self._ask("POST", path, body)
 
+    async def delete(self, path: str) -> Any:
+        """DELETE ``path``; errors as of :meth:`get`."""
+        return await self._ask("DELETE", path, None)
+
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         try:
             async with self._session.request(method, f"{self._url}/{path}", json=body) as answer:

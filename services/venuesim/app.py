@@ -145,10 +145,12 @@ class VenueSim:
             StateLostError: What happened to the accounts cannot be written.
         """
         self.control.ticks += 1
+        began_ns = self.context.now_ns()
         if self._market is not None and self.control.market_moves:
             self._market.step(self.context.venue_ms(""))
         for venue in self.venues.values():
             venue.on_tick(self.control.ticks, self.context.venue_ms(venue.venue))
+        self.control.truth.record(began_ns)
         if self.store is not None:
             self.store.look()
             if not self.store.written():

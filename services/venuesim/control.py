@@ -14,11 +14,13 @@ from services.venuesim.replay import FRAMES_PER_ADVANCE_MAX, VenueReplay
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill, Order
 from shared.simulated.context import Context
-from shared.simulated.faults import FaultError
+from shared.simulated.faults import CONNECTION_FAULTS, FaultError
 from shared.simulated.port import SimulatedVenue
+from shared.simulated.truth import TruthLog
 
 SPEED_MAX = 10_000.0
 RECENT_MAX = 10_000  # orders and fills in one answer
+TRUTH_LEVELS_MAX = 100
 
 
 def json_response(body: Any, status: int = 200) -> web.Response:
@@ -53,6 +55,7 @@ class Control:
         self, venues: Mapping[str, SimulatedVenue], context: Context, replay: VenueReplay | None
     ) -> None:
         self._venues, self._context, self._replay = venues, context, replay
+        self.truth = TruthLog(venues, context.faults)
         self.ticks = 0
         self.market_moves = True
 
@@ -62,6 +65,7 @@ class Control:
         app.router.add_get("/control/state", self._state)
         app.router.add_get("/control/accounts", self._accounts)
         app.router.add_get("/control/books", self._books)
+        app.router.add_get("/control/truth", self._truth)
         app.router.add_get("/control/credentials", self._credentials)
         app.router.add_post("/control/fault", self._fault)
         app.router.add_delete("/control/fault", self._clear)
@@ -75,6 +79,7 @@ class Control:
             "state",
             "accounts",
             "books",
+            "truth",
             "credentials",
             "fault",
             "market",
@@ -117,6 +122,22 @@ class Control:
             return json_response({"error": f"limit={limit}: a whole number"}, 400)
         return json_response({n: books(v.exchange, int(limit)) for n, v in self._venues.items()})
 
+    async def _truth(self, request: web.Request) -> web.Response:
+        after, levels = request.query.get("after", "0"), request.query.get("levels", "20")
+        for name, value in (("after", after), ("levels", levels)):
+            if not value.isdigit():
+                return json_response({"error": f"{name}={value}: a whole number"}, 400)
+        if not 1 <= int(levels) <= TRUTH_LEVELS_MAX:
+            return json_response({"error": f"levels={levels}: 1 to {TRUTH_LEVELS_MAX}"}, 400)
+        names = request.query.getall("venue", list(self._venues))
+        for name in names:
+            if name not in self._venues:
+                return self._no_such_venue(name)
+        return json_response(self.truth.since(int(after), int(levels), names))
+
+    def _no_such_venue(self, name: str) -> web.Response:
+        return json_response({"error": f"venue {name!r}: one of {', '.join(self._venues)}"}, 400)
+
     async def _fault(self, request: web.Request) -> web.Response:
         try:
             body = msgspec.json.decode(await request.read())
@@ -127,13 +148,19 @@ class Control:
         except FaultError as error:
             return json_response({"error": str(error)}, 400)
         done: dict[str, Any] = {"accepted": fault.kind, "venue": fault.venue, "count": fault.count}
-        if fault.kind == "disconnect":
-            self._context.faults.count("disconnect")
-            done["connections"] = self._venues[fault.venue].hub.disconnect()
+        if fault.kind in CONNECTION_FAULTS:
+            self._context.faults.count(fault.kind, fault.venue)
+            hub = self._venues[fault.venue].hub
+            is_lost = fault.kind == "disconnect"
+            code = 0 if is_lost else int(fault.number("code"))
+            done["connections"] = hub.disconnect() if is_lost else hub.close(code)
         return json_response(done)
 
     async def _clear(self, request: web.Request) -> web.Response:
-        self._context.faults.clear()
+        venue = request.query.get("venue", "")
+        if venue and venue not in self._venues:
+            return self._no_such_venue(venue)
+        self._context.faults.clear(venue)
         return json_response({"cleared": True})
 
     async def _market(self, request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ PARAMETERS: dict[str, dict[str, float | str | bool]] = {
     "delay": {"ms": 500},
     "wrong_qty": {},
     "disconnect": {},
+    "close": {"code": 1000},
     "checksum": {},
     "stall": {"ms": 5_000},
     "reject": {"reason": ""},
@@ -40,7 +41,10 @@ ACCOUNT_STATES = (
 is in hedge mode or has one margin for all assets, or its key may withdraw (where a venue has or
 tells that). It lasts until another state is set."""
 CHOICES = {"how": ("close", "timeout"), "state": ACCOUNT_STATES}
-IMMEDIATE = {"disconnect", "stall", "clock_skew", "account"}
+CONNECTION_FAULTS = ("disconnect", "close")
+"""What the venue's host does at once to every connection: lost without a word, or closed with a
+code, by default as a venue does that restarts in order."""
+CLOSE_CODES = range(1000, 5000)
 
 
 class FaultError(Exception):
@@ -69,6 +73,8 @@ class FaultTable:
     instruments: dict[str, tuple[str, ...]]
     waiting: list[Fault] = field(default_factory=list)
     happened: dict[str, int] = field(default_factory=dict)
+    happened_at: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The same by kind and venue."""
     skew_ms: dict[str, int] = field(default_factory=dict)
     stalled_until_ms: dict[tuple[str, str], int] = field(default_factory=dict)
     account_state: dict[str, str] = field(default_factory=dict)
@@ -82,15 +88,15 @@ class FaultTable:
         fault = self._parse(request)
         if fault.kind == "clock_skew":
             self.skew_ms[fault.venue] = int(fault.number("ms"))
-            self._count(fault.kind)
+            self.count(fault.kind, fault.venue)
         elif fault.kind == "account":
             self.account_state[fault.venue] = str(fault.parameters["state"])
-            self._count(fault.kind)
+            self.count(fault.kind, fault.venue)
         elif fault.kind == "stall":
             key = (fault.venue, fault.instrument)
             self.stalled_until_ms[key] = now_ms + int(fault.number("ms"))
-            self._count(fault.kind)
-        elif fault.kind != "disconnect":
+            self.count(fault.kind, fault.venue)
+        elif fault.kind not in CONNECTION_FAULTS:
             if len(self.waiting) >= FAULTS_MAX:
                 raise FaultError(f"already {FAULTS_MAX} faults are waiting; clear them first")
             self.waiting.append(fault)
@@ -113,7 +119,7 @@ class FaultTable:
                 fault.count -= 1
                 if fault.count == 0:
                     self.waiting.remove(fault)
-                self._count(fault.kind)
+                self.count(fault.kind, venue)
                 return fault
         return None
 
@@ -126,19 +132,26 @@ class FaultTable:
             bool(instrument) and now_ms < stalled.get((venue, instrument), 0)
         )
 
-    def clear(self) -> None:
-        """Forget everything waiting, end stalls and clock skew, put accounts right."""
-        self.waiting.clear()
-        self.stalled_until_ms.clear()
-        self.skew_ms.clear()
-        self.account_state.clear()
+    def clear(self, venue: str = "") -> None:
+        """Forget everything waiting, end stalls and clock skew, put accounts right.
 
-    def count(self, kind: str) -> None:
-        """Record a fault that its owner carried out at once."""
-        self._count(kind)
+        Only that of one venue, if one is named.
+        """
 
-    def _count(self, kind: str) -> None:
+        def is_meant(name: str) -> bool:
+            return venue in {"", name}
+
+        self.waiting = [fault for fault in self.waiting if not is_meant(fault.venue)]
+        for key in [key for key in self.stalled_until_ms if is_meant(key[0])]:
+            del self.stalled_until_ms[key]
+        for name in filter(is_meant, self.instruments):
+            self.skew_ms.pop(name, None)
+            self.account_state.pop(name, None)
+
+    def count(self, kind: str, venue: str) -> None:
+        """Record a fault that happened."""
         self.happened[kind] = self.happened.get(kind, 0) + 1
+        self.happened_at[kind, venue] = self.happened_at.get((kind, venue), 0) + 1
 
     def _parse(self, request: object) -> Fault:
         if not isinstance(request, dict):
@@ -180,6 +193,8 @@ def _checked(name: str, value: object, default: float | str | bool) -> float | s
         raise FaultError(f"{name} {value!r}: a number")
     if name == "fraction" and not 0 < value < 1:
         raise FaultError(f"fraction {value!r}: above 0 and below 1")
+    if name == "code" and value not in CLOSE_CODES:
+        raise FaultError(f"code {value!r}: {CLOSE_CODES[0]} to {CLOSE_CODES[-1]}")
     if name == "status" and not 500 <= value <= 599:
         raise FaultError(f"status {value!r}: 500 to 599")
     return value

@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from shared.simulated import config
 from shared.simulated.context import Context
 
-DELTA_FAULTS = ("drop", "duplicate", "reorder", "delay", "wrong_qty")
-_LEVEL = re.compile(rb'\["([0-9.]+)","([0-9.]*[1-9][0-9.]*)"')
-"""A level that is not removed, as venues without a checksum write it."""
+DELTA_FAULTS = ("drop", "duplicate", "reorder", "delay")
+_QTY = rb"([0-9.]*[1-9][0-9.]*)"
+_LEVEL = re.compile(
+    rb'\["[0-9.]+","' + _QTY + rb'"|\["(?:buy|sell)","[0-9.]+","' + _QTY + rb'"|"qty":' + _QTY
+)
+"""A level that is not removed, as venues write it."""
 GOING_AWAY, POLICY_VIOLATION = 1001, 1008
 """Codes with which a WebSocket is closed (RFC 6455)."""
 SECOND_NS = 1_000_000_000
@@ -89,8 +92,12 @@ class Client:
 
     def refuse(self, reason: str) -> None:
         """Close the connection with a policy violation."""
+        self.close(POLICY_VIOLATION, reason)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close the connection with a closing handshake."""
         self.is_closing = True
-        self.goodbye = (POLICY_VIOLATION, reason)
+        self.goodbye = (code, reason)
         self._wake()
 
 
@@ -173,6 +180,8 @@ class Hub:
         fault = None
         if self.faults.waiting and topic in self.topics and topic not in self._held:
             fault = self.faults.take(DELTA_FAULTS, self.venue, instrument)
+            if fault is None and _LEVEL.search(frame):  # else there is nothing to be wrong
+                fault = self.faults.take(("wrong_qty",), self.venue, instrument)
 
         if fault is not None and fault.kind == "wrong_qty":
             fault, frame = None, _with_wrong_qty(frame)
@@ -211,11 +220,17 @@ class Hub:
         self.counters["disconnects"] += count
         return count
 
+    def close(self, code: int) -> int:
+        """Close every connection with this code, in order; return how many there were."""
+        count = len(self.clients)
+        for client in tuple(self.clients):
+            client.close(code)
+        self.counters["disconnects"] += count
+        return count
+
 
 def _with_wrong_qty(frame: bytes) -> bytes:
     """Return a change whose last level has a quantity that the venue's own book does not have."""
-    levels = list(_LEVEL.finditer(frame))
-    if not levels:
-        return frame
-    start = levels[-1].start(2)
+    *_, level = _LEVEL.finditer(frame)
+    start = level.start(level.lastindex or 0)
     return frame[:start] + b"7" + frame[start:]

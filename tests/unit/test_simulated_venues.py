@@ -206,3 +206,30 @@ def settled(world: World) -> None:
         world.venue.on_tick(world.ticks, world.now_ns // 1_000_000)
         world.deliver()
     assert world.wrong_books() == []
+
+
+def frames_published(adapter: str, *, is_lying: bool) -> list[bytes]:
+    world = World(adapter)
+    world.run(100)
+    told: list[bytes] = []
+    hub, publish = world.venue.hub, world.venue.hub.publish
+
+    def listen(topic: str, frame: bytes, combined: bytes | None, instrument: str) -> None:
+        told.append(frame)
+        publish(topic, frame, combined, instrument)
+
+    hub.publish = listen
+    if is_lying:
+        world.faults.inject({"kind": "wrong_qty", "venue": adapter}, 0)
+    world.run(100)
+    assert world.faults.happened == ({"wrong_qty": 1} if is_lying else {})
+    return told
+
+
+@pytest.mark.parametrize("adapter", EVERY)
+def test_a_wrong_quantity_is_told_however_a_venue_writes_it(adapter: str) -> None:
+    right = frames_published(adapter, is_lying=False)
+    lying = frames_published(adapter, is_lying=True)
+    before, after = next(pair for pair in zip(right, lying, strict=False) if pair[0] != pair[1])
+    at = next(at for at, byte in enumerate(before) if byte != after[at])
+    assert after == before[:at] + b"7" + before[at:]

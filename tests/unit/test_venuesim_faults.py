@@ -42,6 +42,28 @@ def test_stall_ends_by_itself_and_skew_stays() -> None:
     assert faults.skew_ms == {}
 
 
+def test_faults_of_one_venue_are_cleared_and_the_others_stay() -> None:
+    faults = table()
+    for venue in ("binance", "kraken"):
+        faults.inject({"kind": "drop", "venue": venue}, 0)
+        faults.inject({"kind": "stall", "venue": venue}, 0)
+        faults.inject({"kind": "clock_skew", "venue": venue, "ms": 9}, 0)
+    faults.clear("kraken")
+    assert [fault.venue for fault in faults.waiting] == ["binance"]
+    assert faults.skew_ms == {"binance": 9}
+    assert faults.is_stalled("binance", "BTC/USDT", 1)
+    assert not faults.is_stalled("kraken", "BTC/USDT", 1)
+
+
+def test_faults_are_counted_by_venue_too() -> None:
+    faults = table()
+    for venue in ("binance", "kraken", "kraken"):
+        faults.inject({"kind": "drop", "venue": venue}, 0)
+        assert faults.take(("drop",), venue, "BTC/USDT") is not None
+    assert faults.happened == {"drop": 3}
+    assert faults.happened_at == {("drop", "binance"): 1, ("drop", "kraken"): 2}
+
+
 def test_stall_of_one_instrument_leaves_the_others() -> None:
     faults = table()
     faults.inject({"kind": "stall", "venue": "binance", "instrument": "BTC/USDT", "ms": 9}, 0)
@@ -55,6 +77,7 @@ def test_stall_of_one_instrument_leaves_the_others() -> None:
     [
         ([], "JSON object"),
         ({"kind": "explode", "venue": "binance"}, "one of drop"),
+        ({"kind": "close", "venue": "kraken", "code": 200}, "1000 to 4999"),
         ({"kind": "drop", "venue": "mtgox"}, "one of binance, kraken"),
         ({"kind": "drop", "venue": "kraken", "instrument": "ETH/USDT"}, "one of BTC/USDT"),
         ({"kind": "drop", "venue": "kraken", "count": 0}, "from 1"),

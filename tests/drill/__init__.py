@@ -1,0 +1,1 @@
+"""Every fault of the simulated venues at every venue of a running stack, judged by the truth."""
