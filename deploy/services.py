@@ -186,11 +186,34 @@ def drop_in(spec: ServiceSpec) -> str:
 
 def files_drop_in(spec: ServiceSpec) -> str:
     """Return what systemd adds to the unit of a service that keeps files."""
+    is_read = any(other.reads_files_of == spec.name for other in ALL_SERVICES)
     return (
         f"# From shared/services.py by {COMMAND}\n"
         "# A place of its own that it may write to: /var/lib/arbstream-NAME.\n"
         f"[Service]\nStateDirectory=arbstream-{spec.name}\n"
         f"Environment={directory_variable(spec.name)}=/var/lib/arbstream-{spec.name}\n"
+        + ("# Another service reads them.\nUMask=0022\n" if is_read else "")
+    )
+
+
+def network_drop_in(spec: ServiceSpec) -> str:
+    """Return what systemd adds to the unit of a service that reaches nothing beside Redis."""
+    return (
+        f"# From shared/services.py by {COMMAND}\n"
+        "# Redis' socket is all that it reaches; see deploy/README.md where that is not so.\n"
+        "[Service]\nPrivateNetwork=yes\n"
+    )
+
+
+def machine_drop_in(spec: ServiceSpec) -> str:
+    """Return what systemd adds to the unit of a service that tells of the whole machine."""
+    return (
+        f"# From shared/services.py by {COMMAND}\n"
+        f"# The {spec.name} tells of the machine: its processors, memory, disks, and its clock's\n"
+        "# offset, which it may read and not set. So it talks to nobody but this machine, and\n"
+        "# needs no processor of its own.\n"
+        "[Service]\nProcSubset=all\nProtectClock=no\nSystemCallFilter=adjtimex clock_adjtime\n"
+        "SystemCallFilter=~sched_setaffinity\nIPAddressDeny=any\nIPAddressAllow=localhost\n"
     )
 
 
@@ -229,6 +252,12 @@ def generated() -> dict[Path, str]:
         if keys_of(spec.name):
             folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
             files[folder / "signing.conf"] = signing_drop_in(spec)
+        if spec.network is Network.NONE:
+            folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
+            files[folder / "network.conf"] = network_drop_in(spec)
+        if spec.reads_machine:
+            folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
+            files[folder / "machine.conf"] = machine_drop_in(spec)
         if spec.keeps_files:
             folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
             files[folder / "files.conf"] = files_drop_in(spec)

@@ -60,6 +60,7 @@ class ServiceSpec:
         is_optional: The system is whole without it.
         on_request: It runs only where it is asked for.
         keeps_files: It is given a place in the file system that it may write to.
+        reads_machine: It tells of the whole machine: its processors, memory, disks and clock.
         reads_files_of: The service whose files it may read, not write; empty: of none.
         follows: Streams that it reads besides, without a group, from positions of its own.
         measures: It may ask how long and large every stream is, and how far its readers are.
@@ -77,6 +78,7 @@ class ServiceSpec:
     is_optional: bool = False
     on_request: bool = False
     keeps_files: bool = False
+    reads_machine: bool = False
     reads_files_of: str = ""
     follows: tuple[str, ...] = ()
     measures: bool = False
@@ -205,6 +207,7 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         # Of the books a sample every few seconds.
         follows=("exec.event", "md.depth"),
         measures=True,
+        reads_machine=True,
     ),
     ServiceSpec(
         name="notifier",

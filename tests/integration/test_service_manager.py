@@ -20,6 +20,7 @@ from shared.clock import ManualClock
 from shared.embedded import EmbeddedServer
 from shared.observe import STALL_NS, Observer
 from shared.service_manager import ServiceManager
+from shared.services import ALL_SERVICES
 from tests.integration.processes import ServiceProcess
 from tests.support import ROOT, eventually
 
@@ -243,6 +244,20 @@ def test_the_unit_asks_to_be_told_and_is_right(tmp_path: Path) -> None:
     (tmp_path / "arbstream@risk.service").symlink_to("arbstream@.service")
     said = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
     assert not [line for line in said.stderr.splitlines() if str(tmp_path) in line], said.stderr
+
+
+def test_every_unit_may_do_little(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        return
+    shutil.copytree(ROOT / "deploy" / "systemd", tmp_path, dirs_exist_ok=True)
+    template = tmp_path / "arbstream@.service"
+    units = [tmp_path / f"arbstream@{spec.name}.service" for spec in ALL_SERVICES]
+    for unit in units:
+        shutil.copy(template, unit)
+    for unit in (tmp_path / "arbstream-redis.service", *units):
+        asked = ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(unit)]
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+        assert said.returncode == 0, said.stdout + said.stderr
 
 
 def holds(process: ServiceProcess) -> bool:

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from shared.services import ALL_SERVICES
 from shared.services import USUAL_SERVICES as SERVICES
 from tests.integration.vps import Machine, steps
 from tests.support import ROOT, eventually_sync
 
 READY_S = 120
+OF_THE_MACHINE = ("arb_host_load ", "arb_host_memory_bytes ", "arb_host_clock_synchronized ")
 EDIT = (
     r"sed -i -E '/^\[venues\./a rest_url = \"http://127.0.0.1:8090\"\nws_url = "
     r"\"ws://127.0.0.1:8090\"' /etc/arbstream/arb.toml"
@@ -131,6 +133,51 @@ def test_followed_word_for_word_it_starts(machine: Machine) -> None:
     assert "arbstream" not in output, output
 
 
+def test_systemd_calls_every_unit_well_confined(machine: Machine) -> None:
+    for unit in ("arbstream-redis", *(f"arbstream@{spec.name}" for spec in ALL_SERVICES)):
+        asked = f"systemd-analyze --no-pager security --threshold=15 {unit}.service"
+        code, output = machine.says(asked)
+        assert code == 0, output[-6000:]
+
+
+def test_confined_units_still_see_the_machine_and_keep_processors(machine: Machine) -> None:
+    machine.run(
+        "sed -i 's/^processors = {}/processors = { scanner = [0] }/' /etc/arbstream/arb.toml"
+    )
+    machine.run("systemctl restart arbstream@scanner arbstream@exporter")
+    wait_until_well(machine)
+    pid = machine.run("systemctl show -p MainPID --value arbstream@scanner").strip()
+    assert "Cpus_allowed_list:\t0\n" in machine.run(f"cat /proc/{pid}/status")
+    ask = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9465/metrics').read().decode())"
+
+    def tells_of_the_machine() -> bool:
+        told = machine.run(f'python3 -c "{ask}"')
+        assert all(f"\n{name}" in told for name in OF_THE_MACHINE), told[:3000]
+        return True
+
+    eventually_sync(tells_of_the_machine, timeout_s=60, every_s=1)
+
+
+def test_the_recorder_writes_what_the_scanner_may_read(machine: Machine) -> None:
+    machine.run("cd /opt/arbstream && .venv/bin/pip install -q -c constraints.txt pyarrow")
+    for service in ("ingestor", "recorder"):
+        machine.run(f"printf 'ARB_RECORD=yes\\nARB_LEDGER=yes\\n' >/etc/arbstream/{service}.env")
+    machine.run("systemctl restart arbstream@ingestor && systemctl start arbstream@recorder")
+    ledger = "/var/lib/private/arbstream-recorder/ledger.sqlite"
+
+    def has_files() -> bool:
+        found = machine.run("find /var/lib/private/arbstream-recorder -type f -size +0").split()
+        assert ledger in found and any("raw" in path for path in found), found
+        return True
+
+    eventually_sync(has_files, timeout_s=60, every_s=1)
+    unreadable = "find /var/lib/private/arbstream-recorder ! -perm -o=r -o -type d ! -perm -o=rx"
+    assert all(path.startswith(ledger) for path in machine.run(unreadable).split())
+    machine.run("systemctl stop arbstream@recorder && rm /etc/arbstream/*.env")
+    machine.run("systemctl restart arbstream@ingestor")
+    wait_until_well(machine)
+
+
 def test_each_service_has_a_user_and_secrets_of_its_own(machine: Machine) -> None:
     users = {
         machine.run(
@@ -187,8 +234,9 @@ def test_what_was_saved_is_put_back(machine: Machine) -> None:
 
 
 def test_with_tls_services_and_command_line_work(machine: Machine) -> None:
-    make, use = steps("With TLS, for other machines")
+    make, use, reach = steps("With TLS, for other machines")
     machine.run(make)
+    machine.run(reach)
     wait_until_well(machine, use.rpartition("/opt/")[0])
     followed(machine, use, "well")
     code, output = machine.says(f"{use.replace('export ARB_REDIS_TLS_CA_FILE', 'export X')}")
