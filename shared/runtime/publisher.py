@@ -21,6 +21,7 @@ from shared.errors import BusUnavailable
 from shared.logs import Throttle
 from shared.messages.base import Message
 from shared.observe import Observer
+from shared.runtime.log_lines import LogLines
 from shared.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Publisher:
         self._bus_state_to: tuple[Tasks, Callable[[Result], None]] | None = None
         self._is_lost = False
         self._newest: Sequence[Message] = ()
+        self._lines = LogLines()
 
     def report_bus_state(self, tasks: Tasks, deliver: Callable[[Result], None]) -> None:
         """Let the engine know when the bus is lost and when it is back."""
@@ -70,6 +72,7 @@ class Publisher:
         except BusUnavailable as error:
             await self._lost(error, len(step.messages), is_promise=bool(step.actions))
             return False
+        self._lines.published(step.messages)
         return True
 
     async def note_positions(self, fields: Mapping[str, str]) -> None:

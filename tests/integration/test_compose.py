@@ -65,6 +65,15 @@ def test_the_whole_stack_comes_up_and_trades(stack: ComposeStack) -> None:
     assert {p.outcome for p in stack.plans_done_since(0)} <= {*GOOD, PlanOutcome.UNFILLED}
 
 
+def test_who_follows_the_logs_sees_it_trade(stack: ComposeStack) -> None:
+    def shows_a_plan() -> bool:
+        said = stack.compose("logs", "--no-color", "--no-log-prefix", "executor").splitlines()
+        ended = [json.loads(line) for line in said if '"plan_done"' in line]
+        return any(each["outcome"] == "FILLED" and each["realized"] for each in ended)
+
+    eventually_sync(shows_a_plan, timeout_s=60, every_s=2)
+
+
 def test_the_operator_looks_in(stack: ComposeStack) -> None:
     status = json.loads(stack.compose("run", "--rm", "-T", "arb", "status", "--json"))
     assert status["well"], status["missing"]
