@@ -137,7 +137,7 @@ class LatestReader:
         else:
             cursor.last_id = cursor.start
             if id_key(cursor.start) > id_key(last_id):
-                self._restart(cursor)
+                _restart(cursor)
             elif first_id and id_key(first_id) > id_key(cursor.start) and added > length:
                 self._counters["lost"] += 1  # how many is unknown: the id does not tell
                 cursor.ordinal = added - length
@@ -157,10 +157,6 @@ class LatestReader:
             int(info[b"entries-added"]),
             int(info[b"length"]),
         )
-
-    def _restart(self, cursor: Cursor) -> None:
-        """The stream ends before our position: Redis lost data, so everything in it is new."""
-        cursor.last_id, cursor.ordinal = "0-0", 0
 
     @property
     def waiting_on(self) -> Wire | None:
@@ -255,7 +251,7 @@ class LatestReader:
         for cursor in self._cursors.values():
             _, last_id, added, _ = await self._bounds(cursor)
             if id_key(last_id) < id_key(cursor.last_id) or added < (cursor.ordinal or 0):
-                self._restart(cursor)
+                _restart(cursor)
 
     def _take(self, reply: list[Any]) -> Batch:
         batch = Batch([])
@@ -272,8 +268,12 @@ class LatestReader:
         self, batch: Batch, cursor: Cursor, entries: list[Any], *, backfill: bool = False
     ) -> None:
         messages: list[Any] = []
+        skipped, most = 0, self._messages_max
         now_ns = self._now_ns()
         for raw_id, fields in entries:
+            if len(messages) > most:  # after a stall: hold no more than the newest of each
+                messages, older = newest_per_key(messages, cursor.spec.conflate)
+                skipped, most = skipped + older, 2 * len(messages) + self._messages_max
             # Nearly always the message is the only field.
             payload = (fields[1] if fields and fields[0] == FIELD else payload_of(fields)) or b""
             try:
@@ -289,16 +289,16 @@ class LatestReader:
                 self._counters["rejected"] += 1
                 text = f"{cursor.key} {raw_id.decode()}: {error}"
                 self._report("UNDECODABLE_ENTRY", text, subject=cursor.key)
-        self._counters["read"] += len(messages)
+        self._counters["read"] += len(messages) + skipped
         if not backfill and entries:
             cursor.last_id = entries[-1][0].decode()
             if cursor.ordinal is not None:
                 cursor.ordinal += len(entries)
             if len(entries) >= self._count:
                 cursor.behind = self._is_behind = True
-        skipped = 0
         if len(messages) > 1:
-            messages, skipped = newest_per_key(messages, cursor.spec.conflate)
+            messages, older = newest_per_key(messages, cursor.spec.conflate)
+            skipped += older
         batch.messages += messages
         batch.last_ids[cursor.key] = cursor.last_id
         if not backfill:
@@ -327,3 +327,8 @@ class LatestReader:
     async def close(self) -> None:
         """Stop reading."""
         await self._link.drop()
+
+
+def _restart(cursor: Cursor) -> None:
+    """The stream ends before our position: Redis lost data, so everything in it is new."""
+    cursor.last_id, cursor.ordinal = "0-0", 0

@@ -119,6 +119,30 @@ async def test_a_late_reader_gets_the_newest_per_key_and_the_count_of_the_rest(
     await inbox.close()
 
 
+@pytest.mark.parametrize("sampled_ms", [0, 1])
+async def test_a_reader_far_behind_gets_the_newest_as_one_that_is_not(
+    bus_harness: Harness, sampled_ms: int
+) -> None:
+    few = replace(PATIENT, read_messages_max=4)
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("scanner", few)
+    what = Input(streams.MD_DEPTH, interval_ms=sampled_ms)
+    inbox = await reader.open_inbox([what], service="scanner", instance="s1")
+    for seq in range(40):
+        await writer.publish([depth(seq, f"{base}/USDT") for base in "ABCDEF"[: 1 + seq % 6]])
+    newest: dict[str, int] = {}
+    read = 0
+    while read < 136:
+        batch = await next_batch(inbox)
+        newest |= {message.instrument: message.seq for message in batch.messages}
+        read += len(batch.messages) + batch.skipped
+    last = {"A": 39, "B": 39, "C": 39, "D": 39, "E": 35, "F": 35}
+    assert newest == {f"{base}/USDT": seq for base, seq in last.items()}
+    stats = await reader.stats()
+    assert stats["read"] == read == 136
+    assert batch.messages == sorted(batch.messages, key=lambda message: message.seq)
+    await inbox.close()
+
+
 async def test_a_stream_without_conflation_delivers_everything(bus_harness: Harness) -> None:
     writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("risk")
     inbox = await reader.open_inbox([Input(streams.ALERT)], service="risk", instance="r1")
