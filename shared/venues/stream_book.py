@@ -13,6 +13,10 @@ from shared.venues.port import BookStatus, Effect, Send
 from shared.venues.rest_join import BreakRate, backoff_ns
 
 SNAPSHOT_TIMEOUT_NS = 10_000_000_000
+AGAIN_NS = 2_500_000_000
+"""A book that was asked for again, alone, and whose snapshot does not come, is asked for once more
+after so long, then after twice as long: a venue that was silent for a moment forgets requests. Only
+after ``SNAPSHOT_TIMEOUT_NS`` is the connection, which others use too, given up."""
 
 Request = Callable[[str, list[str]], Send]
 """Builds a frame: method (subscribe, unsubscribe) and symbols."""
@@ -46,6 +50,7 @@ class StreamBook:
         # At most one is set, while the book waits: for its snapshot, or to subscribe again.
         self._snapshot_due_ns: int | None = None
         self._subscribe_at_ns: int | None = None
+        self._again: tuple[int, int] | None = None  # when to ask once more, and the pause before it
 
     def open(self, now_ns: int) -> BookStatus:
         """Start with a new connection; the session subscribes its books."""
@@ -57,7 +62,7 @@ class StreamBook:
     def close(self, reason: str, *, refused: bool = False) -> BookStatus:
         """The connection is gone, or the venue refused: nothing is waited for."""
         self.state = BookState.DOWN
-        self._snapshot_due_ns = self._subscribe_at_ns = None
+        self._wait_for_nothing()
         return BookStatus(self.instrument, BookState.DOWN, reason, self.epoch, refused)
 
     def try_again(self, reason: str, now_ns: int) -> BookStatus:
@@ -77,8 +82,7 @@ class StreamBook:
         if delay_ns:
             self._subscribe_at_ns = now_ns + delay_ns
         else:
-            self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
-            effects.append(self._request("subscribe", [self.symbol]))
+            effects.append(self._subscribe(now_ns))
         return effects
 
     def resync(self, epoch: int, now_ns: int) -> Sequence[Effect]:
@@ -87,13 +91,25 @@ class StreamBook:
             return ()
         return self.resubscribe(BookState.SYNCING, "a reader lost continuity", now_ns)
 
-    def on_timer(self, now_ns: int) -> Send | None:
-        """Return the subscription that is due."""
-        if self._subscribe_at_ns is None or now_ns < self._subscribe_at_ns:
-            return None
-        self._subscribe_at_ns = None
+    def on_timer(self, now_ns: int) -> list[Send]:
+        """Return the subscription that is due, or that nothing has answered."""
+        if self._subscribe_at_ns is not None and now_ns >= self._subscribe_at_ns:
+            self._subscribe_at_ns = None
+            return [self._subscribe(now_ns)]
+        if self._again is None or now_ns < self._again[0] or self._is_recorded:
+            return []
+        pause_ns = 2 * self._again[1]
+        self._again = (now_ns + pause_ns, pause_ns)
+        symbols = [self.symbol]
+        return [self._request("unsubscribe", symbols), self._request("subscribe", symbols)]
+
+    def _subscribe(self, now_ns: int) -> Send:
         self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
+        self._again = (now_ns + AGAIN_NS, AGAIN_NS)
         return self._request("subscribe", [self.symbol])
+
+    def _wait_for_nothing(self) -> None:
+        self._snapshot_due_ns = self._subscribe_at_ns = self._again = None
 
     def is_overdue(self, now_ns: int) -> bool:
         """Tell whether the snapshot asked for should have come."""
@@ -108,11 +124,11 @@ class StreamBook:
             self._breaks.note(now_ns)
         self.state = state
         self.epoch = max(now_ns, self.epoch + 1)
-        self._snapshot_due_ns = self._subscribe_at_ns = None
+        self._wait_for_nothing()
         return BookStatus(self.instrument, state, reason, self.epoch)
 
     def _is_live(self, reason: str) -> BookStatus:
         """Its snapshot came: deltas follow."""
         self.state, self._attempt = BookState.LIVE, 0
-        self._snapshot_due_ns = None
+        self._wait_for_nothing()
         return BookStatus(self.instrument, BookState.LIVE, reason, self.epoch)

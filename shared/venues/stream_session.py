@@ -65,5 +65,4 @@ class StreamBooks(Generic[B]):
 
     def _subscriptions_due(self, now_ns: int) -> list[Effect]:
         """Return the subscriptions of books that waited for their time."""
-        found = (book.on_timer(now_ns) for book in self._books.values())
-        return [request for request in found if request is not None]
+        return [request for book in self._books.values() for request in book.on_timer(now_ns)]

@@ -266,6 +266,32 @@ def test_connection_that_lived_starts_its_backoff_over(world):
     assert [n.fields["retry_s"] for n in world.took(LogEntry)] == [BACKOFF_S]
 
 
+@pytest.mark.parametrize(
+    ("lives_s", "book", "pauses"),
+    [
+        (30, BookState.SYNCING, [BACKOFF_S] * 4),  # closed every half minute
+        (6, BookState.LIVE, [BACKOFF_S] * 4),
+        (6, BookState.UNPROVED, [BACKOFF_S] * 4),
+        (6, BookState.SYNCING, [BACKOFF_S, 2 * BACKOFF_S, 4 * BACKOFF_S, 8 * BACKOFF_S]),
+        (4, BookState.LIVE, [BACKOFF_S, 2 * BACKOFF_S, 4 * BACKOFF_S, 8 * BACKOFF_S]),
+    ],
+)
+def test_a_venue_that_closes_again_and_again_is_back_as_soon_as_it_had_served(
+    world, lives_s, book, pauses
+):
+    connection, *_ = world.open()
+    told = []
+    for _ in pauses:
+        world.frame(connection, port.BookStatus("BTC/USDT", book, "", world.now_ns))
+        world.run(lives_s)
+        world.took(LogEntry)
+        world.give(ConnectionClosed(connection, "received 1000 (OK)", 1000))
+        told += [n.fields["retry_s"] for n in world.took(LogEntry) if n.event == "disconnected"]
+        world.run(told[-1] + 0.3)
+        (connection,) = world.open()
+    assert told == pauses
+
+
 def test_what_an_earlier_connection_delivers_is_not_used(world):
     first, *_ = world.open()
     world.give(ConnectionClosed(first, "lost"))

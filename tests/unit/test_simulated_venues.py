@@ -14,6 +14,7 @@ from shared.simulated.faults import FaultTable
 from shared.simulated.rest import Answer, Pending, Request
 from shared.venues.port import BookStatus, Effect, Emit, FetchSnapshot, Gap, Reconnect, Send
 from shared.venues.registry import EVERY, load_feed, load_simulated
+from shared.venues.stream_book import AGAIN_NS
 
 UNPROVED = ("bitstamp", "coinbaseexchange")
 """Whose feeds show nothing where a change is lost."""
@@ -233,3 +234,24 @@ def test_a_wrong_quantity_is_told_however_a_venue_writes_it(adapter: str) -> Non
     before, after = next(pair for pair in zip(right, lying, strict=False) if pair[0] != pair[1])
     at = next(at for at, byte in enumerate(before) if byte != after[at])
     assert after == before[:at] + b"7" + before[at:]
+
+
+ON_THE_CONNECTION = ("kraken", "bybit", "okx", "krakenfutures", "coinbaseexchange")
+"""Venues that send snapshots where the changes come, so a silence swallows them."""
+
+
+@pytest.mark.parametrize("adapter", ON_THE_CONNECTION)
+def test_a_book_asked_for_during_a_silence_is_back_soon_after_it(adapter: str) -> None:
+    """Without giving up the connection, which other books use."""
+    world = World(adapter)
+    world.run(100)
+    name = next(iter(world.books))
+    stall = {"kind": "stall", "venue": adapter, "instrument": name, "ms": 2_000}
+    world.faults.inject(stall, world.now_ns // 1_000_000)
+    session, link = world.links[0]
+    world.carry_out(session, link, session.on_resync(name, 1 << 62, world.now_ns))
+    assert not world.states[name].is_followed
+    world.run(int(AGAIN_NS // (TICK_MS * 1_000_000)) + 4)
+    assert world.states[name].is_followed
+    world.run()
+    settled(world)

@@ -28,6 +28,9 @@ BACKOFF_S = 0.25
 BACKOFF_S_MAX = 30.0
 STEADY_NS = 10_000_000_000
 """A connection that lived this long starts its backoff over when it is lost."""
+SERVED_NS = 5_000_000_000
+"""So does one that lived this long and had a book in step, whatever the venue ends it for. Shorter
+would break limits of venues: the strictest lets one open a connection every 4 s."""
 TICK_NS = 200_000_000
 """How often the session's timer runs."""
 LIFETIME_SHARE = 0.95
@@ -152,10 +155,11 @@ class Connection:
     def _end(self, reason: str, now_ns: int) -> None:
         driver = self.driver
         self.id = 0
+        has_served = any(state.is_followed for state, *_ in driver.books.values())
         driver.on_close(now_ns, reason)
         driver.sends, driver.reconnect_reason = [], None
         self._out.count("reconnects")
-        if now_ns - self._opened_ns > STEADY_NS:
+        if now_ns - self._opened_ns > (SERVED_NS if has_served else STEADY_NS):
             self._backoff.reset()
         delay_s = self._backoff.next_s()
         self.due_ns = now_ns + max(1, int(delay_s * 1e9))

@@ -125,8 +125,7 @@ class CoinbaseSession(StreamBooks[TimedBook]):
             is_asked = symbol not in self._to_ask
             if is_asked and book.is_overdue(now_ns):
                 return (Reconnect(f"no snapshot of {book.instrument} came"),)
-            if (request := book.on_timer(now_ns)) is not None:
-                effects.append(request)
+            effects += book.on_timer(now_ns)
         return effects
 
     def _ask_next(self, now_ns: int) -> list[Effect]:
