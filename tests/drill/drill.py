@@ -40,8 +40,8 @@ SETTLE_S = 1.0
 """Healed is what stays trusted and right for so long."""
 UNNOTICED_S = 10.0
 """How long a fault is watched that nothing there can notice."""
-AGE_MARGIN_NS = 1_500_000_000
-"""To notice a silence longer than ``orderbook.stale_after_ms``, on a busy machine."""
+AGE_MARGIN_NS = 3_000_000_000
+"""Beyond ``orderbook.stale_after_ms``: a book is silent only after ten of its usual pauses."""
 NS = 1_000_000_000
 LIE_OVER_NS = NS
 """Until books that begin anew after a lie are down."""
@@ -159,8 +159,10 @@ class Drill:
         within_s = UNNOTICED_S if unnoticed else self.wanted.heal_s_max
         found = [Healed(venue, fault.name, key[1], None, ts_ns=effect_ns) for key in books]
         until_ns = over_ns + (within_s + SETTLE_S) * NS
-        while self.judge.truth.until_ns < until_ns:
+        is_last = False
+        while not is_last:
             await asyncio.sleep(READ_EVERY_S)
+            is_last = self.judge.truth.until_ns >= until_ns
             for one, key in zip(found, books, strict=True):
                 look_back(one, self.judge.looks[key], effect_ns)
             settled = self.judge.truth.until_ns - int(SETTLE_S * NS)
@@ -195,7 +197,10 @@ class Drill:
         self.tell(f"{venue:<17}{fault.name:<14}{worst:6.2f} s  {' '.join(found[0].states)}")
         if fault.is_lie or any(one.healed_s is None for one in found):
             # Else the next fault may meet a book that is wrong already.
+            asked_ns = SystemClock.now_ns()
             await self.control.post("fault", {"kind": "disconnect", "venue": venue})
+            while self.judge.truth.until_ns < asked_ns + 2 * SETTLE_S * NS:
+                await asyncio.sleep(READ_EVERY_S)
 
     def cannot_notice(self, venue: str, fault: Provoked) -> str:
         """Return why nothing there can notice a fault; empty where something can."""
@@ -207,12 +212,14 @@ class Drill:
 
     async def _taken(self, kind: str, venue: str, asked_ns: int) -> int | None:
         """Return when a fault happened."""
-        while self.judge.truth.until_ns < asked_ns + TAKEN_S * NS:
+        while True:
+            is_over = self.judge.truth.until_ns >= asked_ns + TAKEN_S * NS
             happened_ns = self.judge.truth.happened.get((kind, venue), 0)
             if happened_ns >= asked_ns:
                 return happened_ns
+            if is_over:
+                return None
             await asyncio.sleep(READ_EVERY_S / 2)
-        return None
 
     async def _is_well(self, venue: str, within_s: float) -> bool:
         """Wait until all books of a venue are trusted and right, and stay so for a while."""

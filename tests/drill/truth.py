@@ -90,6 +90,12 @@ class BookTruth:
         for state in reversed(self._by_levels.get((bids, asks), ())):
             if state.start_ns <= now_ns:
                 return state
+        sizes = len(bids), len(asks)
+        if min(sizes) < SHOWN:  # a view stops where its snapshot ended
+            for state in reversed(self._states):
+                shown = state.bids[: sizes[0]], state.asks[: sizes[1]]
+                if state.start_ns <= now_ns and shown == (bids, asks):
+                    return state
         if not self._told_singly:
             return None
         newer: State | None = None

@@ -166,6 +166,16 @@ def test_only_what_is_told_level_by_level_may_be_between_two_states(
     assert one.verdict_of(view, T0)[0] is verdict
 
 
+def test_a_view_may_stop_where_its_snapshot_ended() -> None:
+    one = judge()
+    book: BookTruth = one.truth.books["alpha", NAME]
+    book.add(T0 - SECOND, 1, [[100, 10], [99, 10]], [[103, 10], [104, 10]])
+    short = make_view("alpha", bids=[(100.0, 1.0)], asks=[(103.0, 1.0), (104.0, 1.0)])
+    assert one.verdict_of(short, T0)[0] is Verdict.RIGHT
+    holed = make_view("alpha", bids=[(99.0, 1.0)], asks=[(103.0, 1.0), (104.0, 1.0)])
+    assert one.verdict_of(holed, T0)[0] is Verdict.WRONG
+
+
 def test_states_are_forgotten_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.drill.truth.STATES_KEPT", 2)
     book: BookTruth = judge().truth.books["alpha", NAME]
