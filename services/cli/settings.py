@@ -37,7 +37,8 @@ from shared.store.extra import must_have
 from shared.strategy_inputs import check_strategies
 from shared.streams import SIGNED
 from shared.venues.ccxt_classes import check_exchange
-from shared.venues.registry import check_takes_orders, load_feed
+from shared.venues.ccxt_source import check_fee
+from shared.venues.registry import check_streaming, check_takes_orders, load_feed
 from shared.watch.link import Target
 
 
@@ -174,6 +175,8 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
         try:
             feed = load_feed(venue.adapter or name)
             feed.connections(name, venue.instruments)
+            check_streaming(venue.adapter or name)
+            check_fee(venue)
             extras_of(name, venue, feed.extras)
         except ConfigError as error:
             raise ConfigError(f"{where}: venues.{name}: {error}") from error

@@ -20,6 +20,7 @@ import msgspec
 from services.ingestor.engine.requests import ListingAnswered, ListingJob
 from shared.errors import ConfigError
 from shared.venues.ccxt_classes import load_exchange
+from shared.venues.ccxt_source import PRECISION_MODE
 from shared.venues.odd_markets import unreadable
 from shared.venues.registry import load_ccxt_setup, load_feed
 
@@ -55,7 +56,8 @@ async def read_rules(job: ListingJob) -> ListingAnswered:
             )
             continue
         try:
-            rules.append(feed.rules(job.venue, market))
+            told = {**market, PRECISION_MODE: exchange.precisionMode}
+            rules.append(feed.rules(job.venue, told))
         except ConfigError as error:
             missing[instrument] = str(error)
     return ListingAnswered(job.venue, rules, missing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.ingestor.engine.requests import (
     CloseConnection,
@@ -22,6 +22,9 @@ from services.ingestor.sockets import Socket
 from shared.cancel import cancel_and_wait
 from shared.clock import Clock
 from shared.engine import Action, Result
+
+if TYPE_CHECKING:
+    from services.ingestor.ccxt_books import CcxtBooks
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ class VenueTransport:
         self, clock: Clock, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
     ) -> None:
         self._clock, self._start = clock, spawn
-        self._sockets: dict[int, Socket] = {}
+        self._sockets: dict[int, Socket | CcxtBooks] = {}
         self._rest = RestClient()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -77,7 +80,14 @@ class VenueTransport:
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, wanted: OpenConnection, deliver: Deliver) -> None:
-        socket = self._sockets[wanted.connection] = Socket(wanted, self._clock, deliver)
+        if wanted.client is not None:
+            # Here, because nobody else needs ccxt's streaming clients.
+            from services.ingestor.ccxt_books import CcxtBooks
+
+            socket: Socket | CcxtBooks = CcxtBooks(wanted, wanted.client, self._clock, deliver)
+        else:
+            socket = Socket(wanted, self._clock, deliver)
+        self._sockets[wanted.connection] = socket
         try:
             await socket.run()
         finally:

@@ -22,6 +22,7 @@ from shared.domain.instrument import is_spot
 from shared.errors import ConfigError
 from shared.messages.terms import TimeInForce
 from shared.venues.ccxt_classes import check_exchange, load_exchange
+from shared.venues.ccxt_source import PREFIX
 from shared.venues.order_port import OrderQuirks
 from shared.venues.registry import (
     EVERY,
@@ -64,6 +65,8 @@ def configured(name: str, venue: VenueConfig) -> VenueAnswer:
         return msgspec.structs.replace(answer, missing=answer.missing + _derivatives(venue))
     if adapter in EVERY:
         return _native(name, adapter)
+    if adapter.startswith(PREFIX):
+        return _streamed(name, adapter)
     check_exchange(adapter, f"venues.{name}.adapter: ")
     how, options = _how(adapter)
     books = Finding(False, f"it needs {how}") if how else NO_BOOKS
@@ -179,6 +182,18 @@ def _native(name: str, adapter: str) -> VenueAnswer:
         ccxt_id=load_feed(adapter).ccxt_id,
         findings=dict(findings),
         missing=lacking,
+    )
+
+
+def _streamed(name: str, adapter: str) -> VenueAnswer:
+    ccxt_id = load_feed(adapter).ccxt_id
+    books = Finding(True, f"unproved, by ccxt's streaming client of {ccxt_id}")
+    return VenueAnswer(
+        venue=name,
+        gateway="generic",
+        ccxt_id=ccxt_id,
+        findings={**dict.fromkeys(Capability, BOOKS_ONLY), Capability.BOOKS: books},
+        missing=[BOOKS_ONLY.why],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,6 +53,29 @@ def load_exchange(ccxt_id: str) -> Any:
     """Return the class of an exchange's asynchronous client."""
     with without_init(*PACKAGES, parts=PARTS), imported_when_used(*RARELY_USED, given=_GIVEN):
         return getattr(import_module(f"ccxt.async_support.{ccxt_id}"), ccxt_id)
+
+
+def streaming_ids() -> list[str]:
+    """Return which exchanges have a streaming client in ccxt, without loading any of it."""
+    found = find_spec("ccxt")
+    assert found is not None, "a dependency"
+    assert found.origin is not None, "it has an __init__"
+    files = (Path(found.origin).parent / "pro").glob("*.py")
+    return sorted(file.stem for file in files if file.stem != "__init__")
+
+
+def load_streaming(ccxt_id: str) -> Any:
+    """Return the class of an exchange's streaming client."""
+    rest = load_exchange(ccxt_id)
+    with (
+        without_init(*PACKAGES, "ccxt.pro", parts=PARTS),
+        imported_when_used(*RARELY_USED, given=_GIVEN),
+    ):
+        whole, asynchronous = (sys.modules[name] for name in PACKAGES)
+        vars(whole).update(async_support=asynchronous)
+        for each in rest.__mro__:  # an exchange may be derived from another one
+            setattr(asynchronous, each.__name__, each)
+        return getattr(import_module(f"ccxt.pro.{ccxt_id}"), ccxt_id)
 
 
 def load_base_error() -> type[Exception]:

@@ -17,6 +17,7 @@ import msgspec
 
 from shared.messages.base import BookState, Message
 from shared.messages.rules import InstrumentRules
+from shared.venues.client_books import ClientBooks
 
 
 class FeedKind(StrEnum):
@@ -256,7 +257,7 @@ class AskedAddress:
 class FeedConnection:
     """One socket to open: ``path`` is appended to the venue's WebSocket base URL.
 
-    With ``address`` the venue is asked for the URL first.
+    With ``address`` the venue is asked for the URL first; with ``client`` it is no socket.
     """
 
     venue: str
@@ -266,6 +267,7 @@ class FeedConnection:
     name: str = ""
     kind: FeedKind = FeedKind.DEPTH
     address: AskedAddress | None = None
+    client: ClientBooks | None = None
 
 
 @dataclass(frozen=True, slots=True)

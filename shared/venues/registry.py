@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from shared.errors import ConfigError
 from shared.venues.account_port import AccountFeed
 from shared.venues.audit_port import BookAuditPort
-from shared.venues.ccxt_classes import exchange_ids
+from shared.venues.ccxt_classes import exchange_ids, load_streaming, streaming_ids
+from shared.venues.ccxt_redirect import CcxtRedirect
+from shared.venues.ccxt_source import PREFIX, CcxtFeed
 from shared.venues.port import Recordings
 from shared.venues.proof import ProvedFeed
 
@@ -24,6 +26,8 @@ EVERY = (*ADAPTERS, *MORE)
 
 def takes_orders(adapter: str) -> bool:
     """Tell whether orders can be sent there; a folder without ``orders`` has market data only."""
+    if adapter.startswith(PREFIX):
+        return False
     return find_spec(f"shared.venues.{adapter}.orders") is not None
 
 
@@ -50,6 +54,8 @@ def load_feed(adapter: str) -> ProvedFeed:
         ConfigError: No such adapter.
     """
     _check(adapter)
+    if adapter.startswith(PREFIX):
+        return CcxtFeed(adapter.removeprefix(PREFIX))
     return cast("ProvedFeed", import_module(f"shared.venues.{adapter}.feed").FEED)
 
 
@@ -60,6 +66,8 @@ def load_ccxt_setup(adapter: str) -> CcxtSetup:
         ConfigError: No such adapter.
     """
     _check(adapter)
+    if adapter.startswith(PREFIX):
+        return CcxtRedirect()
     return cast("CcxtSetup", import_module(f"shared.venues.{adapter}.ccxt_urls"))
 
 
@@ -85,6 +93,8 @@ def load_account_feed(adapter: str) -> AccountFeed | None:
     """
     _check(adapter)
     name = f"shared.venues.{adapter}.account_stream"
+    if adapter.startswith(PREFIX):
+        return None
     return cast("AccountFeed", import_module(name).ACCOUNT) if find_spec(name) else None
 
 
@@ -96,6 +106,8 @@ def load_book_audit(adapter: str) -> BookAuditPort | None:
     """
     _check(adapter)
     name = f"shared.venues.{adapter}.book_audit"
+    if adapter.startswith(PREFIX):
+        return None
     return cast("BookAuditPort", import_module(name).AUDIT) if find_spec(name) else None
 
 
@@ -105,7 +117,7 @@ def load_recordings(adapter: str) -> Recordings:
     Raises:
         ConfigError: No such adapter.
     """
-    _check(adapter)
+    _check_folder(adapter)
     return cast("Recordings", import_module(f"shared.venues.{adapter}.recordings").RECORDINGS())
 
 
@@ -115,17 +127,51 @@ def load_simulated(adapter: str) -> Simulated:
     Raises:
         ConfigError: No such adapter.
     """
-    _check(adapter)
+    _check_folder(adapter)
     return cast("Simulated", import_module(f"shared.venues.{adapter}.simulated.venue"))
+
+
+def check_streaming(adapter: str) -> None:
+    """Refuse an exchange of ccxt that has no books to stream; other adapters pass.
+
+    It loads ccxt's client, which only a check of the configuration can afford.
+
+    Raises:
+        ConfigError: It has none, or there is no such adapter.
+    """
+    _check(adapter)
+    if not adapter.startswith(PREFIX):
+        return
+    ccxt_id = adapter.removeprefix(PREFIX)
+    if not load_streaming(ccxt_id)().has.get("watchOrderBook"):
+        raise ConfigError(
+            f"adapter {adapter!r}: ccxt's client of {ccxt_id} cannot stream order books "
+            "(watchOrderBook); choose another exchange"
+        )
+
+
+def _check_folder(adapter: str) -> None:
+    _check(adapter)
+    if adapter not in EVERY:
+        raise ConfigError(f"{adapter}: only a venue with a folder has this: {', '.join(EVERY)}")
 
 
 def _check(adapter: str) -> None:
     if adapter in EVERY:
         return
+    if adapter.startswith(PREFIX):
+        ids = streaming_ids()
+        if adapter.removeprefix(PREFIX) not in ids:
+            raise ConfigError(
+                f"no venue adapter {adapter!r}: ccxt streams no exchange of this name; there are: "
+                f"{', '.join(ids)}"
+            )
+        return
     there_are = f"there are: {', '.join(EVERY)}"
     if adapter in exchange_ids():
         raise ConfigError(
             f"no market data for {adapter!r}: ccxt has it, but no adapter of this name reads its "
-            f"books; {there_are} (arb venues {adapter} says what it lacks, or how to configure it)"
+            f"books; {there_are} (arb venues {adapter} says what it lacks, or how to configure it; "
+            f'adapter = "{PREFIX}{adapter}" reads books that nothing proves)'
         )
     raise ConfigError(f"no venue adapter {adapter!r}; {there_are}")

@@ -20,6 +20,7 @@ from services.ingestor.engine.requests import (
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.delays import GrowingDelay, Uniform
 from shared.errors import ParseError
+from shared.venues.client_books import ClientBooks
 
 GOING_AWAY = (1012, 1013)
 """Close codes (service restart, try again later) with which a venue says that it is not the
@@ -51,6 +52,7 @@ class Connection:
         uniform: Jitter.
         ids: Names of connections, shared by all of the engine.
         ask_address: Asks the venue where to connect; ``on_address`` is called with its answer.
+        client: What is opened instead of a socket.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Connection:
         uniform: Uniform,
         ids: Iterator[int],
         ask_address: Callable[[Connection, int], None] | None = None,
+        client: ClientBooks | None = None,
     ) -> None:
         self.driver = driver
         self.id = 0
@@ -71,7 +74,7 @@ class Connection:
         """When ``on_timer`` must be called."""
         self._url, self._lifetime_s, self._out = url, lifetime_s, out
         self._uniform, self._ids = uniform, ids
-        self._ask_address = ask_address
+        self._ask_address, self._client = ask_address, client
         self._backoff = GrowingDelay(BACKOFF_S, BACKOFF_S_MAX, uniform)
         self._opened_ns = NEVER_NS
         self._renew_ns = NEVER_NS
@@ -84,7 +87,7 @@ class Connection:
         if self._ask_address is not None:
             self._ask_address(self, now_ns)
         else:
-            self._out.do(OpenConnection(self.id, self._url, self.driver.venue))
+            self._out.do(OpenConnection(self.id, self._url, self.driver.venue, self._client))
 
     def on_address(self, answer: SnapshotAnswered, now_ns: int) -> None:
         """The venue says where to connect, or does not."""

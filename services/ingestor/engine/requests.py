@@ -14,14 +14,17 @@ import msgspec
 
 from shared.engine import Action, Result
 from shared.messages.rules import InstrumentRules
+from shared.venues.client_books import ClientBooks
 
 
 class OpenConnection(Action, frozen=True):
-    """Open a WebSocket. ``connection`` names this attempt and is never used again."""
+    """Open a WebSocket, or a ``client``. ``connection`` names this attempt and is never used
+    again."""
 
     connection: int
     url: str
     venue: str
+    client: ClientBooks | None = None
 
 
 class SendFrames(Action, frozen=True):

@@ -71,6 +71,8 @@ def _checked_url(venue: str, field: str, url: str, scheme: str) -> str:
     Raises:
         ConfigError: Not a URL of this kind.
     """
+    if not url:
+        return ""  # a client of ccxt knows its venue's own
     parts = urlsplit(url)
     if parts.scheme not in (scheme, scheme + "s") or not parts.hostname:
         raise ConfigError(f"venues.{venue}.{field} = {url!r}; give {scheme}://... or {scheme}s://")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from services.ingestor.engine.audits import Audits
 from services.ingestor.engine.connection import Connection
@@ -17,6 +18,7 @@ from shared.messages.base import BookState
 from shared.messages.market import ResyncRequest, TradesMissed, VenueStatus
 from shared.messages.rules import InstrumentRules
 from shared.venues import port
+from shared.venues.ccxt_source import PREFIX
 
 
 class Venue:
@@ -52,7 +54,10 @@ class Venue:
         for each in described:
             driver = FeedDriver(each, out, self._request_snapshot, source, refusals)
             is_asked = each.address is not None
-            url = settings.ws_url + each.path
+            url, client = settings.ws_url + each.path, each.client
+            if client is not None:
+                url = PREFIX + client.ccxt_id
+                client = replace(client, rest_url=settings.rest_url, ws_url=settings.ws_url)
             self.connections.append(
                 Connection(
                     driver,
@@ -62,6 +67,7 @@ class Venue:
                     uniform=uniform,
                     ids=ids,
                     ask_address=self._ask_address if is_asked else None,
+                    client=client,
                 )
             )
 
