@@ -53,8 +53,20 @@ def top(
     app = TopApp(Watched(), lambda app: doors_to(where, app, may_command=operator))
     set_aside()
     app.run()
+    end(app)
+
+
+def end(app: TopApp) -> None:
+    """Raise what ended the application, if that was not its operator.
+
+    Raises:
+        ArbError: What it reads cannot be read.
+        typer.Exit: Something in it failed, which Textual has written out.
+    """
     if app.failure is not None:
         raise app.failure
+    if app.return_code:
+        raise typer.Exit(app.return_code)
 
 
 def doors_to(where: Target, app: TopApp, *, may_command: bool) -> Doors:

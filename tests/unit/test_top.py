@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 
 import pytest
+import typer
 from textual.widgets import DataTable, Input, Static
 
 from services.cli import commands_top
@@ -313,3 +314,12 @@ def test_without_textual_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ConfigError) as raised:
         commands_top.top()
     assert str(raised.value) == NO_TEXTUAL
+
+
+def test_a_failure_of_its_own_is_not_an_end_in_order() -> None:
+    desk = Desk(trading_system())
+    desk.failure = RuntimeError("a mistake")
+    desk.app.run(headless=True)
+    with pytest.raises(typer.Exit) as ended:
+        commands_top.end(desk.app)
+    assert ended.value.exit_code == 1
