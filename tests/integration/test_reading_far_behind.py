@@ -24,11 +24,6 @@ async def test_views_of_a_stall_are_not_all_there_at_once(url: str) -> None:
     asks = [(101.0 + number, 1.0) for number in range(20)]
     views = [make_view("v", f"A{book}/USDT", bids=bids, asks=asks) for book in range(BOOKS)]
     encoded = msgspec.msgpack.encode(views)
-    tracemalloc.start()
-    one = msgspec.msgpack.decode(encoded, type=list[type(views[0])])  # type: ignore[misc]
-    all_at_once = ENTRIES * tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert len(one) == BOOKS
 
     what = Input(streams.MD_DEPTH, interval_ms=1)
     inbox = await reader.open_inbox([what], service="dashboard", instance="d1")
@@ -48,4 +43,5 @@ async def test_views_of_a_stall_are_not_all_there_at_once(url: str) -> None:
         await writer.close()
     assert [view.instrument for view in batch.messages] == [view.instrument for view in views]
     assert batch.skipped == (ENTRIES - 1) * BOOKS, "all that waited is in one sample"
-    assert most < all_at_once / 2
+    # What waited as it came, and a part of it decoded: all of it would be another 20 to 40 MB.
+    assert most < 3 * ENTRIES * len(encoded)
