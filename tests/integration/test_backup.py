@@ -8,20 +8,24 @@ import stat
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 import pytest
 import redis
+import redis.asyncio
 
 from services.cli.app import run
 from services.cli.backup import archive
+from services.cli.backup.reading import read_all
 from shared.bus.tuning import LEDGER_KEY, POSITION_KEY, checkpoint_key, lease_key
 from shared.embedded import EmbeddedServer
 from shared.messages.control import CommandKind
 from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN, MD_STATUS, RISK_EVENT
+from shared.watch.link import open_redis
 from tests.integration.processes import ServiceProcess
+from tests.integration.test_acl import GuardedServer
 from tests.integration.test_drills import CONFIG, say
 from tests.support import ROOT, eventually
 
@@ -38,12 +42,14 @@ def client(server: EmbeddedServer) -> redis.Redis:
     return redis.Redis(unix_socket_path=server.url.removeprefix("unix://"), protocol=2)
 
 
-def arb(*arguments: object, folder: Path) -> subprocess.CompletedProcess[bytes]:
+def arb(
+    *arguments: object, folder: Path, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
     environ = {key: value for key, value in os.environ.items() if not key.startswith("ARB_")}
     return subprocess.run(
         [sys.executable, "-m", "services.cli.main", *map(str, arguments)],
         cwd=folder,
-        env={**environ, "PYTHONPATH": str(ROOT)},
+        env={**environ, "PYTHONPATH": str(ROOT), **(more or {})},
         capture_output=True,
         timeout=120,
         check=False,
@@ -222,6 +228,38 @@ def test_what_was_asked_for_wrongly_is_one_clear_line(
     client(server).zadd("{arb}:odd", {"a": 1})
     refused("{arb}:odd is a zset", "backup", "b.tgz", *ask)
     assert [path.name for path in tmp_path.iterdir()] == ["bus"]
+
+
+def test_the_operator_of_a_deployment_may_save_all_of_it(tmp_path: Path) -> None:
+    with GuardedServer(tmp_path / "bus") as guarded:
+        services = redis.Redis(
+            unix_socket_path=guarded.url.removeprefix("unix://"), username="risk", password="risk"
+        )
+        services.hset(LEDGER_KEY, "id", "ledger-1")
+        services.set(checkpoint_key("risk"), b"state")
+        login = {"ARB_REDIS_USERNAME": "operator", "ARB_REDIS_PASSWORD": "operator"}
+        done = arb("backup", "b.tgz", "--redis", guarded.url, "--json", folder=tmp_path, more=login)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["ledger_id"] == "ledger-1"
+        login = {"ARB_REDIS_USERNAME": "exporter", "ARB_REDIS_PASSWORD": "exporter"}
+        done = arb("backup", "c.tgz", "--redis", guarded.url, folder=tmp_path, more=login)
+        assert done.returncode == 1 and b"this user may not read all" in done.stderr, done.stderr
+
+
+async def test_keys_that_go_while_they_are_read_are_left_out(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_in(server)
+    bus, begin = client(server), redis.asyncio.Redis.pipeline
+
+    def pipeline(asked: redis.asyncio.Redis, *, transaction: bool) -> object:
+        if transaction:
+            bus.delete(EVENTS, POSITION_KEY, checkpoint_key("risk"))
+        return begin(asked, transaction=transaction)
+
+    monkeypatch.setattr(redis.asyncio.Redis, "pipeline", pipeline)
+    async with open_redis(server.url) as (asked, where):
+        assert [each.key for each in await read_all(asked, where)] == [PLANS]
 
 
 def test_a_backup_can_be_piped_on(server: EmbeddedServer, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ directory, for every server from Redis 7.0 and Valkey 7.2 on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import NoPermissionError, RedisError
 
+from shared.bus.tuning import LEDGER_KEY
 from shared.bus.wire import Arg, pack, previous_id
 from shared.errors import BusUnavailable, ConfigError
 from shared.streams import SYS_HEALTH
@@ -29,12 +30,16 @@ PAIRS_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class KeptKey:
-    """One key: its type, how many entries or fields it has, and the commands that make it."""
+    """One key: its type, how many entries or fields it has, and the commands that make it.
+
+    ``fields`` are those of a hash.
+    """
 
     key: str
     kind: str
     entries: int
     data: bytes
+    fields: dict[bytes, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def sha256(self) -> str:
@@ -45,6 +50,12 @@ class KeptKey:
 def is_kept(key: str) -> bool:
     """Tell whether a key must survive."""
     return key.startswith(PREFIX) and not key.removeprefix(PREFIX).startswith(LEFT_OUT)
+
+
+def ledger_id_of(kept: Iterable[KeptKey]) -> str:
+    """Return the id of the ledger that keys belong to; empty: no service has begun one."""
+    marks = next((each.fields for each in kept if each.key == LEDGER_KEY), {})
+    return marks.get(b"id", b"").decode()
 
 
 def database_of(redis: Redis) -> int:
@@ -78,7 +89,7 @@ async def read_all(redis: Redis, where: str) -> list[KeptKey]:
             for words in _ASK[kind]:
                 # Without the client's parsing: what is read is written again as it is.
                 transaction.execute_command(*(name if word == "KEY" else word for word in words))
-        replies = iter(await transaction.execute())
+        replies = iter(await transaction.execute(raise_on_error=False))
     except NoPermissionError as error:
         raise BusUnavailable(f"this user may not read all of Redis at {where}: {error}") from error
     except (RedisError, OSError) as error:
@@ -86,9 +97,11 @@ async def read_all(redis: Redis, where: str) -> list[KeptKey]:
     kept: list[KeptKey] = []
     for name, kind in wanted.items():
         told = [next(replies) for _ in _ASK[kind]]
-        if told[0] is None or isinstance(told[0], Exception):
-            continue  # gone in the meantime
-        kept.append(_MAKE[kind](name, *told))
+        failed = next((each for each in told if isinstance(each, Exception)), None)
+        if failed is not None and "no such key" not in str(failed):
+            raise BusUnavailable(f"Redis at {where} does not tell of {name}: {failed}")
+        if failed is None and told[0] not in (None, {}):  # else it is gone in the meantime
+            kept.append(_MAKE[kind](name, *told))
     return kept
 
 
@@ -100,7 +113,7 @@ def _hash(name: str, fields: dict[bytes, bytes]) -> KeptKey:
     pairs = sorted(fields.items())
     chunks = [pairs[n : n + PAIRS_MAX] for n in range(0, len(pairs), PAIRS_MAX)]
     data = b"".join(pack("HSET", name, *_flat(chunk)) for chunk in chunks)
-    return KeptKey(name, "hash", len(pairs), data)
+    return KeptKey(name, "hash", len(pairs), data, fields)
 
 
 def _stream(name: str, entries: Any, info: Any) -> KeptKey:

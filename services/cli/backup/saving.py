@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from services.cli.backup.archive import (
     AOF,
@@ -17,8 +16,7 @@ from services.cli.backup.archive import (
     key_of,
     part_of,
 )
-from services.cli.backup.reading import database_of, read_all
-from shared.bus.tuning import LEDGER_KEY
+from services.cli.backup.reading import database_of, ledger_id_of, read_all
 from shared.clock import SystemClock
 from shared.config import load_config
 from shared.errors import ArbError, ConfigError
@@ -63,7 +61,6 @@ async def save(
     async with open_redis(target) as (redis, where):
         kept = await read_all(redis, where)
         ts_ns = SystemClock.now_ns()
-        ledger_id: Any = await redis.hget(LEDGER_KEY, "id")
         server = version_of(await Link(redis, where).info("server"))
         database = database_of(redis)
     if not kept:
@@ -79,7 +76,7 @@ async def save(
         code=_code(),
         server=server,
         database=database,
-        ledger_id=ledger_id.decode() if ledger_id else "",
+        ledger_id=ledger_id_of(kept),
         keys=[key_of(each) for each in kept],
         parts={name: part_of(path) for name, path in parts.items()},
         left_out=left_out,
