@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -34,6 +35,25 @@ def masked(config: Config) -> Config:
         venues=venues,
         notifier=notifier,
     )
+
+
+def secret_urls(config: Config) -> list[str]:
+    """Return the names of the settings whose URLs may hold a secret."""
+    return _differing(msgspec.to_builtins(config), msgspec.to_builtins(masked(config)))
+
+
+def _differing(value: Any, shown: Any, name: str = "") -> list[str]:
+    found: dict[str, None] = {}
+    if isinstance(value, dict):
+        for key in value:
+            inner = f"{name}.{key}" if name else str(key)
+            found |= dict.fromkeys(_differing(value[key], shown[key], inner))
+    elif isinstance(value, list):
+        for one, other in zip(value, shown, strict=True):
+            found |= dict.fromkeys(_differing(one, other, name))
+    elif value != shown:
+        found[name] = None
+    return list(found)
 
 
 def _server_of(url: str) -> str:

@@ -45,7 +45,8 @@ def backup(
 ) -> None:
     """Save plans, orders, fills, checkpoints, the ledger and the configuration into one file.
 
-    While everything runs. No secret is in it; it is not encrypted: `arb backup - | age -r ...`.
+    While everything runs. Secrets of variables and files are not in it; those in URLs of the
+    configuration are, and a line says so. It is not encrypted: `arb backup - | age -r ...`.
     """
     is_piped = place == STDOUT
     if is_piped and as_json:

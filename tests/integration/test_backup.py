@@ -262,6 +262,21 @@ async def test_keys_that_go_while_they_are_read_are_left_out(
         assert [each.key for each in await read_all(asked, where)] == [PLANS]
 
 
+def test_a_line_says_which_secrets_the_configuration_holds(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    fill_in(server)
+    config = CONFIG.format(url="redis://operator:sesame@127.0.0.1:6379/0")
+    config += '[notifier]\nheartbeat_url = "https://example.com/a-secret"\n'
+    (tmp_path / "arb.toml").write_text(config)
+    done = arb("backup", "b.tgz", "--redis", server.url, folder=tmp_path)
+    assert done.returncode == 0
+    assert b"secrets are in it, as in arb.toml: bus.url, notifier.heartbeat_url\n" in done.stderr
+    assert b"sesame" not in done.stderr
+    (tmp_path / "arb.toml").write_text(CONFIG.format(url=server.url))
+    assert b"secrets are in it" not in arb("backup", "c.tgz", folder=tmp_path).stderr
+
+
 def test_a_backup_can_be_piped_on(server: EmbeddedServer, tmp_path: Path) -> None:
     fill_in(server)
     done = arb("backup", "-", "--redis", server.url, folder=tmp_path)

@@ -19,6 +19,7 @@ from services.cli.backup.archive import (
 from services.cli.backup.reading import database_of, ledger_id_of, read_all
 from shared.clock import SystemClock
 from shared.config import load_config
+from shared.config_masked import secret_urls
 from shared.errors import ArbError, ConfigError
 from shared.sql_ledger.address import configured_address
 from shared.sql_ledger.ledger import LedgerError
@@ -27,7 +28,7 @@ from shared.watch.link import Link, Target, open_redis
 from shared.watch.server_info import version_of
 
 NEVER_IN_IT = (
-    "secrets: venue keys, signing keys, passwords",
+    "secrets of variables and files: venue keys, signing keys, passwords",
     "strategy files of your own",
     "market data: it is made again",
 )
@@ -54,6 +55,8 @@ async def save(
     else:
         parts[CONFIG] = folder / CONFIG
         shutil.copyfile(config, parts[CONFIG])
+        if text := _secrets_in(config):
+            note(text)
         if text := _save_ledger(config, folder / LEDGER):
             left_out.append(text)
         else:
@@ -82,6 +85,15 @@ async def save(
         left_out=left_out,
     )
     return manifest, {name: parts[name] for name in (AOF, CONFIG, LEDGER) if name in parts}
+
+
+def _secrets_in(config: Path) -> str:
+    """Return what secrets a configuration may hold, and the backup with it; empty: none."""
+    try:
+        names = secret_urls(load_config(str(config), {}))
+    except ConfigError as error:
+        return f"{CONFIG} is saved as it is, and may hold secrets: it cannot be read: {error}"
+    return f"secrets are in it, as in {CONFIG}: {', '.join(names)}" if names else ""
 
 
 def _save_ledger(config: Path, place: Path) -> str:
