@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import pytest
@@ -19,6 +22,7 @@ import redis.asyncio
 from services.cli.app import run
 from services.cli.backup import archive
 from services.cli.backup.reading import read_all
+from services.cli.backup.restoring import restore
 from shared.bus.tuning import LEDGER_KEY, POSITION_KEY, checkpoint_key, lease_key
 from shared.embedded import EmbeddedServer
 from shared.messages.control import CommandKind
@@ -275,6 +279,25 @@ def test_a_line_says_which_secrets_the_configuration_holds(
     assert b"sesame" not in done.stderr
     (tmp_path / "arb.toml").write_text(CONFIG.format(url=server.url))
     assert b"secrets are in it" not in arb("backup", "c.tgz", folder=tmp_path).stderr
+
+
+def test_a_restore_that_fails_leaves_nothing(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_in(server)
+    (tmp_path / "arb.toml").write_text(CONFIG.format(url=server.url))
+    place = saved(server, tmp_path)
+
+    def full(given: BinaryIO, file: BinaryIO) -> None:
+        file.write(given.read(100))
+        if "aof" in str(given.name):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    target, config = tmp_path / "new", tmp_path / "new.toml"
+    with archive.opened(place) as (manifest, parts), pytest.raises(OSError, match="No space"):
+        restore(manifest, parts, target, config=config)
+    assert list(target.iterdir()) == [] and not config.exists()
 
 
 def test_a_backup_can_be_piped_on(server: EmbeddedServer, tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from services.cli.backup.archive import AOF, CONFIG, LEDGER, Manifest
 from shared.bus.tuning import LEDGER_KEY
@@ -36,8 +39,8 @@ def restore(
         What was written.
 
     Raises:
-        ConfigError: Something is there already, or the backup has no such file. Nothing is written.
-        OSError: It cannot be written.
+        ConfigError: Something is there already, or the backup has no such file.
+        OSError: It cannot be written. In either case nothing is left of it.
     """
     wanted = {name: path for name, path in ((CONFIG, config), (LEDGER, ledger)) if path is not None}
     for name, path in wanted.items():
@@ -51,40 +54,69 @@ def restore(
         raise ConfigError(
             f"{directory} holds data already ({', '.join(found)}); stop Redis and move it away"
         )
-    written = write_data(manifest, parts[AOF], directory)
-    for name, path in wanted.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _copy(parts[name], path)
-        written.append(path)
-    return written
+    copied: list[Path] = []
+    try:
+        for name, path in wanted.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _copy(parts[name], path)
+            copied.append(path)
+        return [*write_data(manifest, parts[AOF], directory), *copied]
+    except BaseException:
+        for path in copied:
+            path.unlink()
+        raise
 
 
 def write_data(manifest: Manifest, commands: Path, directory: Path) -> list[Path]:
-    """Write the data directory of a Redis with the backup's keys and the marks of a loss."""
+    """Write the data directory of a Redis with the backup's keys and the marks of a loss.
+
+    Its folder has its name once all of it is on the disk: from half of one, or without its list of
+    files, Redis would start without the marks, as if nothing were lost.
+    """
     when = datetime.fromtimestamp(manifest.ts_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     loss = f"Redis was restored from the backup of {when}"
     fields = [part for pair in lost_marks(loss).items() for part in pair]
-    folder = directory / FOLDER
-    folder.mkdir(parents=True, mode=0o700)
-    base, listing = folder / f"{NAME}.1.base.aof", folder / f"{NAME}.manifest"
-    with commands.open("rb") as source, _new(base).open("r+b") as file:
-        file.write(pack("SELECT", manifest.database))
-        shutil.copyfileobj(source, file)
-        if manifest.ledger_id:
-            file.write(pack("HSET", LEDGER_KEY, *fields))
-        file.flush()
-        os.fsync(file.fileno())
-    _new(listing).write_text(f"file {base.name} seq 1 type b\n", encoding="ascii")
-    return [base, listing]
+    directory.mkdir(parents=True, exist_ok=True)
+    base, listing = f"{NAME}.1.base.aof", f"{NAME}.manifest"
+    with tempfile.TemporaryDirectory(dir=directory, prefix=f".{FOLDER}.") as made:
+        folder = Path(made, FOLDER)
+        folder.mkdir(mode=0o700)
+        with commands.open("rb") as source, _new(folder / base) as file:
+            file.write(pack("SELECT", manifest.database))
+            shutil.copyfileobj(source, file)
+            if manifest.ledger_id:
+                file.write(pack("HSET", LEDGER_KEY, *fields))
+        with _new(folder / listing) as file:
+            file.write(f"file {base} seq 1 type b\n".encode("ascii"))
+        _sync(folder)
+        folder.rename(directory / FOLDER)
+        _sync(directory)
+    return [directory / FOLDER / name for name in (base, listing)]
 
 
 def _copy(source: Path, place: Path) -> None:
-    with source.open("rb") as given, _new(place).open("r+b") as file:
+    with source.open("rb") as given, _new(place) as file:
         shutil.copyfileobj(given, file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
-def _new(path: Path) -> Path:
+@contextmanager
+def _new(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that only its owner can read; afterwards it is on the disk, or not there."""
     path.touch(mode=0o600, exist_ok=False)
-    return path
+    try:
+        with path.open("r+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def _sync(directory: Path) -> None:
+    """Bring the names in a directory to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
