@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -123,11 +124,19 @@ def has_reported(server: EmbeddedServer) -> bool:
     return any(b"risk_report" in fields[b"m"] for _, fields in told)
 
 
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """Take a port, as a service that goes on running has its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
 async def test_risk_starts_halted_on_it_with_the_same_accounts(
-    server: EmbeddedServer, tmp_path: Path
+    server: EmbeddedServer, tmp_path: Path, taken_port: int
 ) -> None:
     config = CONFIG.format(url=server.url)
-    (tmp_path / "arb.toml").write_text(config)
+    taken = f"[observe]\nhttp_port = {taken_port}\n[process]\nprocessors = {{ risk = [4095] }}\n"
+    (tmp_path / "arb.toml").write_text(config + taken)
     with ServiceProcess("risk", tmp_path, config) as risk:
         await eventually(lambda: client(server).hget(LEDGER_KEY, "risk"), timeout_s=30)
         await say(server, CommandKind.HALT)

@@ -23,7 +23,7 @@ from services.cli.settings import to_toml
 from shared.bus.tuning import LEDGER_KEY
 from shared.clock import SystemClock
 from shared.config import load_config
-from shared.config_sections import BusConfig
+from shared.config_sections import BusConfig, ObserveConfig, ProcessConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import ArbError
 from shared.ledger import DATA_LOST
@@ -150,7 +150,13 @@ async def _start_risk(config: Path, folder: Path, url: str, trial: Trial) -> Non
 @contextmanager
 def _risk(config: Path, folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
     given = load_config(str(config), {})
-    own = msgspec.structs.replace(given, bus=BusConfig(url=url, shards=given.bus.shards))
+    own = msgspec.structs.replace(
+        given,
+        bus=BusConfig(url=url, shards=given.bus.shards),
+        # Ports and processors are those of the services that run here meanwhile.
+        observe=ObserveConfig(),
+        process=ProcessConfig(),
+    )
     place = folder / "drill.toml"
     place.write_text(to_toml(own), encoding="utf-8")
     environ = {key: value for key, value in os.environ.items() if not key.startswith("ARB_")}
