@@ -309,6 +309,24 @@ def test_a_restore_that_fails_leaves_nothing(
     assert list(target.iterdir()) == [] and not config.exists()
 
 
+def test_a_backup_goes_where_files_have_no_links(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_in(server)
+    place, again = saved(server, tmp_path), tmp_path / "usb" / "b.tgz"
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with archive.opened(place) as (manifest, parts):
+        archive.write(again, manifest, parts)
+    assert list(again.parent.iterdir()) == [again]
+    assert stat.S_IMODE(again.stat().st_mode) == 0o600
+    with archive.opened(again) as (copied, _):
+        assert copied == manifest
+
+
 def test_a_backup_can_be_piped_on(server: EmbeddedServer, tmp_path: Path) -> None:
     fill_in(server)
     done = arb("backup", "-", "--redis", server.url, folder=tmp_path)

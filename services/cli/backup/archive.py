@@ -95,11 +95,23 @@ def write(place: Path, manifest: Manifest, parts: Mapping[str, Path]) -> None:
             write_to(file, manifest, parts)
             file.flush()
             os.fsync(file.fileno())
-        place.hardlink_to(name)  # unlike a rename it replaces nothing
+        _name(Path(name), place)
     except FileExistsError:
         raise ConfigError(f"{place} is there already; a backup never replaces another") from None
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _name(written: Path, place: Path) -> None:
+    """Give a written file its name, in place of no other file."""
+    try:
+        place.hardlink_to(written)  # unlike a rename it replaces nothing
+    except FileExistsError:
+        raise
+    except OSError:  # the file system has no links, as on a memory stick or a network's share
+        if place.exists():
+            raise FileExistsError(place) from None
+        written.rename(place)
 
 
 def write_to(file: BinaryIO, manifest: Manifest, parts: Mapping[str, Path]) -> None:
