@@ -170,6 +170,18 @@ def test_a_drill_objects_to_what_is_not_as_it_was(server: EmbeddedServer, tmp_pa
     assert "CANNOT be restored" in text
 
 
+def test_a_drill_says_that_redis_cannot_load_it(server: EmbeddedServer, tmp_path: Path) -> None:
+    fill_in(server)
+    with archive.opened(saved(server, tmp_path)) as (manifest, parts):
+        commands = parts[archive.AOF]
+        commands.write_bytes(commands.read_bytes() + b"*1\r\n$5\r\nWRONG\r\n")
+        told = {**manifest.parts, archive.AOF: archive.part_of(commands)}
+        archive.write(tmp_path / "w.tgz", msgspec.structs.replace(manifest, parts=told), parts)
+    done = arb("restore", "w.tgz", "--drill", folder=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "BAD  Redis cannot load it" in done.stdout.decode()
+
+
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Run a command in this process; it ends with 2 and one line that holds a text."""

@@ -24,8 +24,8 @@ from shared.bus.tuning import LEDGER_KEY
 from shared.clock import SystemClock
 from shared.config import load_config
 from shared.config_sections import BusConfig, ObserveConfig, ProcessConfig
-from shared.embedded import EmbeddedServer
-from shared.errors import ArbError
+from shared.embedded import EmbeddedServer, find_server
+from shared.errors import ArbError, ConfigError
 from shared.ledger import DATA_LOST
 from shared.messages.base import TradingState
 from shared.messages.execution import RiskReport
@@ -71,22 +71,32 @@ async def try_out(manifest: Manifest, parts: dict[str, Path]) -> Trial:
     with tempfile.TemporaryDirectory(prefix="arb-drill-") as name:
         folder = Path(name)
         write_data(manifest, parts[AOF], folder / "redis")
+        find_server()  # that none is here says nothing of the backup
         server = EmbeddedServer(folder / "redis")
-        await asyncio.to_thread(server.start, LOAD_S)
         try:
-            await _compare_keys(manifest, server.url, trial)
-            if LEDGER in parts:
-                _check_ledger(parts[LEDGER], trial)
-            if not manifest.ledger_id:
-                trial.note(True, "no service has begun a ledger yet: risk was not started")
-            elif CONFIG not in parts:
-                trial.note(False, "risk was not started: the backup has no configuration")
-            else:
-                await _start_risk(parts[CONFIG], folder, server.url, trial)
+            await asyncio.to_thread(server.start, LOAD_S)
+        except ConfigError as error:
+            trial.note(False, f"Redis cannot load it: {error}")
+        else:
+            await _look_at(manifest, parts, folder, server.url, trial)
         finally:
             server.stop()
     trial.took_s = (SystemClock.monotonic_ns() - began_ns) / 1e9
     return trial
+
+
+async def _look_at(
+    manifest: Manifest, parts: dict[str, Path], folder: Path, url: str, trial: Trial
+) -> None:
+    await _compare_keys(manifest, url, trial)
+    if LEDGER in parts:
+        _check_ledger(parts[LEDGER], trial)
+    if not manifest.ledger_id:
+        trial.note(True, "no service has begun a ledger yet: risk was not started")
+    elif CONFIG not in parts:
+        trial.note(False, "risk was not started: the backup has no configuration")
+    else:
+        await _start_risk(parts[CONFIG], folder, url, trial)
 
 
 async def _compare_keys(manifest: Manifest, url: str, trial: Trial) -> None:
