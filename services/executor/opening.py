@@ -11,6 +11,11 @@ from shared.engine import Step
 from shared.ledger import DATA_LOST, RISK, Opened, WriteMarks, lost_mark
 from shared.messages.control import Severity
 
+FLATTEN_BEFORE_LOSS = (
+    "a FLATTEN from before a loss of data closes nothing, as what is open is not known; compare "
+    "with the venues, then close by hand, or say it again"
+)
+
 
 def take_up(
     saved: Mapping[str, bytes], opened: Opened | None, now_ns: int, out: Step
@@ -30,6 +35,7 @@ def take_up(
         # The process before may have sent the legs of a first plan and died: they are ours.
         state.stage = LedgerStage.USED
     if loss:
+        _end_flatten(state, now_ns, out)
         lock(state, loss, now_ns, out)
     return state
 
@@ -40,7 +46,15 @@ def on_data_lost(state: ExecutorState, loss: str, recovered: bool, now_ns: int, 
         return
     if not recovered:
         state.stage, state.began_ns = LedgerStage.NEW, now_ns
+        _end_flatten(state, now_ns, out)
     lock(state, loss, now_ns, out)
+
+
+def _end_flatten(state: ExecutorState, now_ns: int, out: Step) -> None:
+    """End a FLATTEN of the record: what came after it is not in there, perhaps its own end."""
+    if state.flatten:
+        state.flatten, state.closings = "", {}
+        alert(out, Severity.WARNING, "FLATTEN_ENDED", FLATTEN_BEFORE_LOSS, now_ns)
 
 
 def lock(state: ExecutorState, loss: str, now_ns: int, out: Step) -> None:

@@ -5,7 +5,8 @@ then closes one holding after the other: each position in a derivative at its ow
 spot trades have left over (a net base of zero may still be two open positions). If no book prices
 a holding, the holdings that hedge it stay open for some seconds, then are closed all the same, with
 an alert. RESUME lifts the halt, but no plan starts before the FLATTEN is over: half of it would
-leave a naked leg. RESUME gives up closing what has no price.
+leave a naked leg. RESUME gives up closing what has no price. A FLATTEN from before a loss of data
+halts and cancels only: what it would close is of a record that lacks what came later.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 
 from services.executor.closing_plans import ClosingPlans
 from services.executor.journal import alert
+from services.executor.opening import FLATTEN_BEFORE_LOSS
 from services.executor.reconcile import Reconciler
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState, FlattenProgress, PlanRecord
@@ -58,13 +60,17 @@ class OperatorCommands:
         del state.command_ids[:-COMMAND_IDS_MAX]
         if command.kind in {CommandKind.HALT, CommandKind.FLATTEN}:
             state.halted = True
-        elif command.kind is CommandKind.RESUME and command.ts_ns >= state.lost_ns:
-            # An earlier one knew nothing of the loss: an older copy of the bus tells it once more.
+        # An earlier one knew nothing of the loss: an older copy of the bus tells it once more.
+        is_before_loss = command.ts_ns < state.lost_ns
+        if command.kind is CommandKind.RESUME and not is_before_loss:
             state.halted, state.locked = False, ""
             self._stand_down.resume(self._reconciler.check_again(now_ns), now_ns, out)
             if self._waits_for_prices:
                 self._end_flatten(now_ns, out)
-        if command.kind is CommandKind.FLATTEN:
+        if command.kind is CommandKind.FLATTEN and is_before_loss:
+            self._reconciler.cancel_resting(now_ns)
+            alert(out, Severity.WARNING, "FLATTEN_ENDED", FLATTEN_BEFORE_LOSS, now_ns)
+        elif command.kind is CommandKind.FLATTEN:
             state.flatten, state.closings = command.command_id, {}
             self._told.clear()
             self._unpriced_ns.clear()

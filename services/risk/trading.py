@@ -218,17 +218,18 @@ class TradingControl:
         if not self._memory.takes(command.command_id, command.ts_ns):
             return []
         persisting = self._persisting(now_ns)
-        if command.ts_ns < self._memory.lost_ns:  # an older copy of the bus tells it once more
+        is_before_loss = command.ts_ns < self._memory.lost_ns
+        if is_before_loss:  # an older copy of the bus tells it once more
             persisting[HaltCause.DATA_LOST] = "it was published before the loss was noticed"
         is_drawdown = HaltCause.DRAWDOWN in self._memory.trips
         apply_command(self._memory, command, persisting)
-        if command.kind in (CommandKind.FLATTEN, CommandKind.RESUME):
-            ledger = self._ledger
-            ledger.flattens = command.kind is CommandKind.FLATTEN
-            if ledger.flattens:
-                ledger.rounds.cancel_out(ledger.rounds_in_flight, ledger.prices, now_ns)
+        ledger = self._ledger
+        if command.kind is CommandKind.FLATTEN and not is_before_loss:  # else it only halts
+            ledger.flattens = True
+            ledger.rounds.cancel_out(ledger.rounds_in_flight, ledger.prices, now_ns)
         if command.kind is not CommandKind.RESUME:
             return []
+        ledger.flattens = False
         self._ledger.rounds.release_halted()
         self._ledger.streaks.resume()
         self._ledger.transfers_accepted = dict(self._ledger.books.transfers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec import structs
 
 from services.executor import actions as act
@@ -147,6 +148,30 @@ def test_a_resume_said_before_a_loss_does_not_lift_it() -> None:
     assert world.engine.obstacle.startswith("DATA_LOST: ")
     command(world, CommandKind.RESUME)
     assert not world.engine.obstacle
+
+
+@pytest.mark.parametrize("is_under_way", [False, True])
+def test_a_flatten_said_before_a_loss_closes_nothing(is_under_way: bool) -> None:
+    """It was carried out after the copy was made: again it would open what it closed."""
+    world = make_world()
+    run_plan(world, buy="beta", sell="gamma")
+    saved = world.history[-1][0]
+    early = Command(ts_ns=world.now_ns, command_id="c0", kind=CommandKind.FLATTEN, operator="test")
+    world.message(early)
+    if is_under_way:
+        saved = world.history[-1][0]
+    world.settle(5)
+    assert world.true_exposure() == D("-0.0001"), "a fee in BTC"
+    sent = dict(world.sent)
+    world.advance(60 * SECOND)
+    world.lose(saved, loss="Redis holds a copy of its data that is 65 s older")
+    world.settle(5)
+    world.message(early)
+    world.settle(20)
+    assert dict(world.sent) == sent
+    assert len([a for a in world.published(Alert) if a.code == "FLATTEN_ENDED"]) == 1
+    command(world, CommandKind.FLATTEN, "c2")
+    assert world.engine.state.flatten == "c2", "one that is said now is carried out"
 
 
 def test_a_first_start_on_empty_accounts_is_no_loss() -> None:

@@ -75,6 +75,16 @@ def test_a_resume_said_before_a_loss_does_not_lift_it() -> None:
     assert engine.state.trading.published is TradingState.ACTIVE
 
 
+def test_a_flatten_said_before_a_loss_only_halts() -> None:
+    engine = RiskEngine(make_config(), opened("Redis lost its data"))
+    informed(engine, T0)
+    engine.on_message(make_command(CommandKind.FLATTEN, T0 - SECOND), T0 + SECOND)
+    assert engine.state.trading.level is TradingState.HALTED
+    assert not engine.state.ledger.flattens, "the executor closes nothing for it"
+    engine.on_message(make_command(CommandKind.FLATTEN, T0 + SECOND), T0 + SECOND)
+    assert engine.state.ledger.flattens
+
+
 def test_a_loss_noted_while_running_halts_at_once() -> None:
     engine = RiskEngine(make_config(), opened())
     informed(engine, T0)
