@@ -93,7 +93,8 @@ class Switches:
         countdowns, now_ns = self._of_venue[venue], self._kernel.now_ns()
         before = list(countdowns.until_ms)
         canceled = countdowns.fire(now_ns // _MS, "dead man")
-        fired = {name: now_ns for name in before if name not in countdowns.until_ms}
+        fired_ns = now_ns // _MS * _MS  # venues note orders by the millisecond
+        fired = {name: fired_ns for name in before if name not in countdowns.until_ms}
         self._spent_ns.setdefault(venue, {}).update(fired)
         if canceled:
             self.fired += canceled

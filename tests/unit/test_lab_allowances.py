@@ -7,11 +7,14 @@ from decimal import Decimal as D
 import msgspec
 import pytest
 
+from services.executor.actions import SetSwitch
+from services.lab.kernel import Kernel
 from services.lab.kinds import Kind
 from services.lab.loss_caps import may_be_left
 from services.lab.publishing import publish
 from services.lab.quiet import QuietChecks
 from services.lab.simulate import run_seed
+from services.lab.switches import Switches
 from services.lab.world import START_NS, World
 from services.risk.rounds import Rounds
 from shared.config_sections import ExecutorConfig
@@ -271,3 +274,17 @@ def test_an_order_on_its_way_when_the_switch_fires_rests_until_an_executor_works
 def test_a_world_is_not_quiet_while_a_read_of_executions_has_failed() -> None:
     outcome = run_seed(76916, World(76916, Kind.ALL))
     assert not outcome.violations, outcome.story
+
+
+def test_a_switch_is_spent_from_the_millisecond_in_which_it_fires() -> None:
+    """An order that arrives after it, and within that millisecond, is noted with its beginning."""
+    kernel = Kernel(START_NS + 700_000)
+    exchanges = World(SEEDS[0]).exchanges
+    switches = Switches(SEEDS[0], kernel, exchanges, lambda _: None)
+    venue = next(name for name in exchanges if switches.has(name))
+    switches.set(SetSwitch(venue, ("BTC/USDT",), 1, kernel.now_ns()))
+    assert switches.spent_ns(venue, "BTC/USDT") == 0
+    kernel.run_until(START_NS + 2_000_000_000)
+    assert switches.spent_ns(venue, "BTC/USDT") == START_NS + 1_000_000_000
+    switches.set(SetSwitch(venue, ("BTC/USDT",), 1, kernel.now_ns()))
+    assert switches.spent_ns(venue, "BTC/USDT") == 0
