@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -32,7 +33,7 @@ from shared.watch.link import open_redis
 from tests.integration.processes import ServiceProcess
 from tests.integration.test_acl import GuardedServer
 from tests.integration.test_drills import CONFIG, say
-from tests.support import ROOT, eventually
+from tests.support import ROOT, eventually, eventually_sync
 
 EVENTS, PLANS = EXEC_EVENT.key(), EXEC_PLAN.key()
 
@@ -180,6 +181,31 @@ def test_a_drill_says_that_redis_cannot_load_it(server: EmbeddedServer, tmp_path
     done = arb("restore", "w.tgz", "--drill", folder=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "BAD  Redis cannot load it" in done.stdout.decode()
+
+
+def test_a_drill_that_is_ended_leaves_nothing(server: EmbeddedServer, tmp_path: Path) -> None:
+    fill_in(server)
+    client(server).hset(LEDGER_KEY, "id", "ledger-1")
+    (tmp_path / "arb.toml").write_text(CONFIG.format(url=server.url))
+    place, used = saved(server, tmp_path), tmp_path / "used"
+    used.mkdir()
+    drill = subprocess.Popen(
+        [sys.executable, "-m", "services.cli.main", "restore", str(place), "--drill"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(used)},
+    )
+    eventually_sync(lambda: list(used.glob("arb-drill-*/redis/valkey.log")), timeout_s=60)
+    drill.terminate()
+    assert drill.wait(30) == 128 + signal.SIGTERM
+    assert not list(used.iterdir())
+    assert str(used) not in "".join(map(command_line, Path("/proc").glob("[0-9]*")))
+
+
+def command_line(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
 
 
 @pytest.fixture
