@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from services.cli.commands_top import doors_to
 from services.cli.top.app import TopApp
 from services.cli.top.feed import Feed
 from services.cli.top.watched import Watched
+from shared.cancel import cancel_and_wait
 from shared.clock import SystemClock
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
@@ -61,9 +61,7 @@ async def test_it_follows_through_an_absence_of_redis(server: EmbeddedServer) ->
         await say(server, make_beat("scanner", now_ns()))
         await eventually(lambda: len(watched.beats) == 2, what="it goes on")
     finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        await cancel_and_wait([following])
 
 
 async def test_books_are_not_read_while_no_screen_shows_them(server: EmbeddedServer) -> None:
@@ -75,9 +73,7 @@ async def test_books_are_not_read_while_no_screen_shows_them(server: EmbeddedSer
     await say(server, make_beat("scanner", now_ns()))
     await eventually(lambda: len(watched.beats) == 2)
     assert not watched.views
-    following.cancel()
-    with suppress(asyncio.CancelledError):
-        await following
+    await cancel_and_wait([following])
 
 
 async def test_a_halt_goes_the_way_of_arb_halt_and_why_that_of_arb_why(
