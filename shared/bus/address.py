@@ -58,25 +58,25 @@ class Endpoint:
             ``setting`` says in errors where the URL was given.
 
     ``login`` stands in the names of variables that are read before ``ARB_REDIS_USERNAME`` and
-    ``ARB_REDIS_PASSWORD``: ``DASHBOARD_`` in ``ARB_DASHBOARD_REDIS_USERNAME``.
+    ``ARB_REDIS_PASSWORD``: ``DASHBOARD_`` in ``ARB_DASHBOARD_REDIS_USERNAME``. Where it is None no
+    variable is read: they are of another Redis than a run's own.
     """
 
     def __init__(
-        self, config: BusConfig, setting: str = "bus.url (or ARB_REDIS_URL)", *, login: str = ""
+        self,
+        config: BusConfig,
+        setting: str = "bus.url (or ARB_REDIS_URL)",
+        *,
+        login: str | None = "",
     ) -> None:
         self.where = mask(config.url)
         named = f"{setting} {self.where}"
         parts = _split(config.url, named)
         self.connection_class = _CLASSES[parts.scheme]
         self.arguments: dict[str, Any] = _arguments(parts, named)
-        username, password = (
-            read_secret(f"ARB_{login}REDIS_{part}") or read_secret(f"ARB_REDIS_{part}")
-            for part in ("USERNAME", "PASSWORD")
-        )
-        if username:
-            self.arguments["username"] = username.reveal()
-        if password:
-            self.arguments["password"] = password.reveal()
+        for part in ("USERNAME", "PASSWORD") if login is not None else ():
+            if given := read_secret(f"ARB_{login}REDIS_{part}") or read_secret(f"ARB_REDIS_{part}"):
+                self.arguments[part.lower()] = given.reveal()
         if issubclass(self.connection_class, SSLConnection):
             if config.tls_ca_file:
                 check_ca_file(config.tls_ca_file, CA_SETTING)

@@ -61,7 +61,7 @@ class Target:
     bus: BusConfig
     setting: str = "--redis"
     remedy: str = "start it, or name another with --redis URL"
-    login: str = ""
+    login: str | None = ""
 
 
 class Link:
@@ -356,7 +356,7 @@ async def open_redis(target: Target | str) -> AsyncIterator[tuple[Redis, str]]:
         BusUnavailable: No server answers, or it refuses the credentials.
     """
     if isinstance(target, str):
-        target = Target(BusConfig(url=target), "the run's own Redis", "its log says why")
+        target = Target(BusConfig(url=target), "the run's own Redis", "its log says why", None)
     endpoint = Endpoint(target.bus, target.setting, login=target.login)
     pool = ConnectionPool(
         endpoint.connection_class,

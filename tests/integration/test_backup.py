@@ -292,6 +292,8 @@ def test_the_operator_of_a_deployment_may_save_all_of_it(tmp_path: Path) -> None
         done = arb("backup", "b.tgz", "--redis", guarded.url, "--json", folder=tmp_path, more=login)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["ledger_id"] == "ledger-1"
+        tried = arb("restore", "b.tgz", "--drill", folder=tmp_path, more=login)
+        assert b"ok   Redis loads it: 2 keys" in tried.stdout, tried.stderr
         login = {"ARB_REDIS_USERNAME": "exporter", "ARB_REDIS_PASSWORD": "exporter"}
         done = arb("backup", "c.tgz", "--redis", guarded.url, folder=tmp_path, more=login)
         assert done.returncode == 1 and b"this user may not read all" in done.stderr, done.stderr
