@@ -29,6 +29,7 @@ from shared.venues.port import (
     FeedConnection,
     FeedKind,
     Malformed,
+    Reconnect,
     RestBudget,
 )
 from shared.venues.proof import BookProof
@@ -37,6 +38,9 @@ from shared.venues.rules import number, places
 PREFIX = "ccxt:"
 LEVELS = 50
 """Of each side: what is published of a client's book."""
+QUIET_NS = 5_000_000_000
+"""A book of which the client has said nothing for so long may be frozen: it is not published anew
+for a reader that lost or suspects it, a new client is begun."""
 TIME_MS_MAX = 253_402_300_799_999
 PRECISION_MODE, STEPS, PLACES = "precisionMode", 4, 2
 """Beside a market: whether its precisions are steps or decimal places, in ccxt's numbers."""
@@ -60,7 +64,13 @@ class BookFrame(msgspec.Struct, frozen=True, kw_only=True):
     refused: bool = False
 
 
-_FRAME = msgspec.json.Decoder(BookFrame)
+class _Named(msgspec.Struct, frozen=True):
+    """What is still readable of a frame that is none."""
+
+    instrument: str
+
+
+_FRAME, _NAME = msgspec.json.Decoder(BookFrame), msgspec.json.Decoder(_Named)
 
 
 def why_unproved(ccxt_id: str) -> str:
@@ -74,6 +84,7 @@ class _ClientBook:
     def __init__(self, venue: str, instrument: str, why: str) -> None:
         self._venue, self.instrument, self._why = venue, instrument, why
         self._sides: tuple[dict[float, float], dict[float, float]] | None = None
+        self._said_ns = 0
         self.epoch = self._seq = 0
 
     def wait(self, state: BookState, reason: str, *, refused: bool = False) -> list[Effect]:
@@ -82,6 +93,11 @@ class _ClientBook:
         return [BookStatus(self.instrument, state, reason, self.epoch, refused)]
 
     def on_book(self, frame: BookFrame, now_ns: int) -> list[Effect]:
+        """Take what the client says."""
+        self._said_ns = now_ns
+        return self._publish(frame, now_ns)
+
+    def _publish(self, frame: BookFrame, now_ns: int) -> list[Effect]:
         """Publish a whole book at first, then what differs from the one before."""
         bids, asks = dict(frame.bids[:LEVELS]), dict(frame.asks[:LEVELS])
         before, self._sides = self._sides, (bids, asks)
@@ -121,12 +137,14 @@ class _ClientBook:
         """Publish what is known as a new epoch, for a reader that lost this one."""
         if self._sides is None or epoch != self.epoch:
             return []
+        if now_ns - self._said_ns >= QUIET_NS:
+            return [Reconnect(f"the client says nothing more of {self.instrument}")]
         bids, asks = self._sides
         self._sides = None
         frame = BookFrame(
             instrument=self.instrument, bids=list(bids.items()), asks=list(asks.items())
         )
-        return self.on_book(frame, now_ns)
+        return self._publish(frame, now_ns)
 
 
 def _changes(before: Mapping[float, float], after: Mapping[float, float]) -> list[Level]:
@@ -151,17 +169,25 @@ class CcxtSession:
         ]
 
     def on_frame(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
-        """Take a book, or why there is none."""
+        """Take a book, or why there is none; one that cannot be read ends what was known of it."""
         try:
             frame = decoded(_FRAME, raw, "a book of ccxt's client")
         except ParseError as error:
-            return (Malformed(str(error)),)
+            return (*self._lost(raw, str(error)), Malformed(str(error)))
         book = self._books.get(frame.instrument)
         if book is None:
             return ()
         if frame.problem:
             return book.wait(BookState.DOWN, frame.problem, refused=frame.refused)
         return book.on_book(frame, now_ns)
+
+    def _lost(self, raw: bytes, reason: str) -> list[Effect]:
+        try:
+            named = decoded(_NAME, raw, "a name of a book")
+        except ParseError:
+            return []
+        book = self._books.get(named.instrument)
+        return [] if book is None else book.wait(BookState.DOWN, reason)
 
     def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
         """Nothing: none are asked for."""
@@ -174,7 +200,7 @@ class CcxtSession:
         return ()
 
     def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Publish the book anew; that the client itself lost it would not show."""
+        """Publish the book anew where the client still speaks of it, else begin a new client."""
         book = self._books.get(instrument)
         return () if book is None else book.renew(epoch, now_ns)
 
@@ -214,7 +240,7 @@ class CcxtFeed:
         rule="nothing that shows here: ccxt's client keeps the book",
         zero="as the client takes it",
         depth=f"{LEVELS} a side, cut there",
-        resync="a new client",
+        resync="the client's book; a new client where that says nothing more",
         unproved="that no change was lost: its books are UNPROVED",
     )
 

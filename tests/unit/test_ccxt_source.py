@@ -17,13 +17,14 @@ from shared.venues.ccxt_source import (
     LEVELS,
     PLACES,
     PRECISION_MODE,
+    QUIET_NS,
     STEPS,
     BookFrame,
     CcxtFeed,
     CcxtSession,
     why_unproved,
 )
-from shared.venues.port import BookStatus, Emit, Malformed
+from shared.venues.port import BookStatus, Emit, Malformed, Reconnect
 
 NOW_NS = 1_700_000_000_000_000_000
 A, B = "BTC/USDT", "ETH/USDT"
@@ -94,6 +95,26 @@ def test_a_reader_that_lost_a_book_gets_it_whole_once(session) -> None:
     assert not session.on_resync("XRP/USDT", 1, NOW_NS)
 
 
+def test_a_book_of_which_the_client_says_nothing_more_is_not_vouched_for_again(session) -> None:
+    """Its silence is why a reader asks: published anew, a frozen book would be priced for ever."""
+    (first,) = messages(session.on_frame(frame(bids=[(9.0, 1.0)]), NOW_NS))
+    session.on_frame(frame(B, bids=[(9.0, 1.0)]), NOW_NS + QUIET_NS)
+    (again,) = messages(session.on_resync(A, first.epoch, NOW_NS + QUIET_NS - 1))
+    (effect,) = session.on_resync(A, again.epoch, NOW_NS + QUIET_NS)
+    assert effect == Reconnect(f"the client says nothing more of {A}")
+
+
+def test_a_book_that_became_unreadable_is_down_until_the_next_one(session) -> None:
+    session.on_frame(frame(bids=[(9.0, 1.0)]), NOW_NS)
+    unreadable = b'{"instrument":"BTC/USDT","bids":[[9,null]]}'
+    status, malformed = session.on_frame(unreadable, NOW_NS + 1)
+    assert (status.instrument, status.state) == (A, BookState.DOWN)
+    assert "bids[0][1]" in status.reason
+    assert isinstance(malformed, Malformed)
+    (again,) = messages(session.on_frame(frame(bids=[(9.0, 1.0)]), NOW_NS + 2))
+    assert isinstance(again, BookSnapshot)
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -107,8 +128,9 @@ def test_a_reader_that_lost_a_book_gets_it_whole_once(session) -> None:
     ],
 )
 def test_what_is_no_book_is_malformed(session, raw) -> None:
-    (effect,) = session.on_frame(raw, NOW_NS)
+    *before, effect = session.on_frame(raw, NOW_NS)
     assert isinstance(effect, Malformed)
+    assert not messages(before)
 
 
 def test_every_book_is_down_with_its_client(session) -> None:
