@@ -25,7 +25,7 @@ from shared.clock import Clock
 from shared.engine import Result
 from shared.venues.ccxt_classes import load_streaming
 from shared.venues.ccxt_redirect import CcxtRedirect
-from shared.venues.ccxt_source import LEVELS, BookFrame
+from shared.venues.ccxt_source import LEVELS, TIME_MS_MAX, BookFrame
 from shared.venues.client_books import ClientBooks
 from shared.venues.odd_markets import unreadable
 
@@ -99,6 +99,8 @@ class CcxtBooks:
         if not served:
             await self._closing.wait()
         watching = [asyncio.ensure_future(self._watch(exchange, name)) for name in served]
+        for task in watching:
+            task.add_done_callback(lambda _: self._heard.set())
         try:
             while True:
                 self._heard.clear()
@@ -151,7 +153,15 @@ def _frame(name: str, book: Any) -> BookFrame:
     bids, asks = (
         [(float(row[0]), float(row[1])) for row in book[side][:LEVELS]] for side in ("bids", "asks")
     )
-    return BookFrame(instrument=name, bids=bids, asks=asks, time_ms=book.get("timestamp"))
+    return BookFrame(instrument=name, bids=bids, asks=asks, time_ms=_time_ms(book))
+
+
+def _time_ms(book: Any) -> int | None:
+    """Return the venue's time; one that cannot be is none, and no reason to have no book."""
+    told = book.get("timestamp")
+    if not isinstance(told, (int, float)) or not 0 <= told <= TIME_MS_MAX:
+        return None
+    return int(told)
 
 
 def _end_of(task: asyncio.Task[None]) -> str:
