@@ -22,6 +22,7 @@ from shared.sources.polling import Polled, ReferencePrice
 from shared.sources.venue_books import PolledBook
 
 EVERY_S_MIN, EVERY_S_MAX = 0.2, 86_400
+NO_PRICE = "no price: a side is empty"
 
 
 def register(app: typer.Typer) -> None:
@@ -126,7 +127,11 @@ class _Printer:
             note(f"{iso(status.ts_ns)[11:23]}  {text}")
 
     def _on_quote(self, message: BookSnapshot | ReferencePrice, quote: _Quote) -> None:
-        self.printed += 1
+        if quote.price is not None:
+            self.printed += 1
+        elif self._once:
+            self.failure = f"{message.venue} {message.instrument}: {NO_PRICE}"
+            return
         change = percent = None
         if quote.price is not None and self._last is not None:
             change = quote.price - self._last
@@ -147,7 +152,7 @@ class _Printer:
                 }
             )
             return
-        price = "no price: a side is empty" if quote.price is None else f"{quote.price:f}"
+        price = NO_PRICE if quote.price is None else f"{quote.price:f}"
         moved = "" if change is None else f"  {change:+f} ({percent:+.4f} %)"
         sides = "" if quote.bid is None else f"  bid {quote.bid:f}"
         sides += "" if quote.ask is None else f"  ask {quote.ask:f}"

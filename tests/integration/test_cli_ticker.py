@@ -52,14 +52,20 @@ class CoinGecko:
 @contextlib.asynccontextmanager
 async def coingecko(*answers):
     server = CoinGecko(*answers)
+    async with serving("/api/v3/simple/price", server.answer) as url:
+        yield server, url
+
+
+@contextlib.asynccontextmanager
+async def serving(path, answer):
     app = web.Application()
-    app.router.add_get("/api/v3/simple/price", server.answer)
+    app.router.add_get(path, answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield server, f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -172,6 +178,16 @@ async def test_once_ends_with_what_was_wrong(answer, code, text):
     assert told.stderr.startswith("arb: ")
     assert text in told.stderr
     assert told.stderr.count("\n") == 1
+
+
+async def test_a_book_with_an_empty_side_is_no_price():
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"lastUpdateId": 1, "bids": [["9", "1"]], "asks": []})
+
+    async with serving("/api/v3/depth", answer) as url:
+        told = await arb_meanwhile("ticker", "binance", "BTC/USDT", "--rest-url", url, "--once")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr == "arb: binance BTC/USDT: no price: a side is empty\n"
 
 
 async def test_nobody_there_is_one_line():
