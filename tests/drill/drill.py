@@ -84,6 +84,8 @@ class Drill:
     shadow: OrderbookEngine
     """Keeps the levels of the books that nothing proves: their published views have none."""
     lies: list[tuple[Key, int, int]] = field(default_factory=list)
+    readers: list[asyncio.Task[None]] = field(default_factory=list)
+    """What reads streams and truth: where one has failed, nothing that is waited for comes."""
     _shadow_ns: int = 0
 
     def on_item(self, item: StreamItem) -> None:
@@ -119,6 +121,13 @@ class Drill:
             truth.take(await self.control.get(path))
             self.judge.work()
             await asyncio.sleep(READ_EVERY_S)
+
+    async def look_again(self, pause_s: float = READ_EVERY_S) -> None:
+        """Let time pass, unless what is waited for can come no more: then raise why."""
+        for task in self.readers:
+            if task.done():
+                task.result()
+        await asyncio.sleep(pause_s)
 
     # One venue
 
@@ -161,7 +170,7 @@ class Drill:
         until_ns = over_ns + (within_s + SETTLE_S) * NS
         is_last = False
         while not is_last:
-            await asyncio.sleep(READ_EVERY_S)
+            await self.look_again()
             is_last = self.judge.truth.until_ns >= until_ns
             for one, key in zip(found, books, strict=True):
                 look_back(one, self.judge.looks[key], effect_ns)
@@ -200,7 +209,7 @@ class Drill:
             asked_ns = SystemClock.now_ns()
             await self.control.post("fault", {"kind": "disconnect", "venue": venue})
             while self.judge.truth.until_ns < asked_ns + 2 * SETTLE_S * NS:
-                await asyncio.sleep(READ_EVERY_S)
+                await self.look_again()
 
     def cannot_notice(self, venue: str, fault: Provoked) -> str:
         """Return why nothing there can notice a fault; empty where something can."""
@@ -219,7 +228,7 @@ class Drill:
                 return happened_ns
             if is_over:
                 return None
-            await asyncio.sleep(READ_EVERY_S / 2)
+            await self.look_again(READ_EVERY_S / 2)
 
     async def _is_well(self, venue: str, within_s: float) -> bool:
         """Wait until all books of a venue are trusted and right, and stay so for a while."""
@@ -230,7 +239,7 @@ class Drill:
             looks = [self.judge.looks.get(key, ()) for key in wanted]
             if all(some and _is_calm(some, since_ns) for some in looks):
                 return True
-            await asyncio.sleep(READ_EVERY_S)
+            await self.look_again()
         return False
 
     def _problem(self, text: str) -> None:
@@ -243,7 +252,7 @@ class Drill:
         """Judge what is left, and write down what was found."""
         until_ns = SystemClock.now_ns() + UNSEEN_WAIT_NS + NS
         while self.judge.truth.until_ns < until_ns:
-            await asyncio.sleep(READ_EVERY_S)
+            await self.look_again()
         record, judge = self.record, self.judge
         for each in judge.objections:
             line = (
@@ -324,6 +333,7 @@ async def running(wanted: Wanted, record: Record, tell: Tell) -> AsyncIterator[D
             asyncio.create_task(follower.run(), name="follow"),
             asyncio.create_task(drill.follow_truth(), name="truth"),
         ]
+        drill.readers = tasks
         try:
             yield drill
         finally:
@@ -360,8 +370,11 @@ async def run(wanted: Wanted, record: Record, tell: Tell, meanwhile: Meanwhile |
         if not record.problems:
             if meanwhile is not None:
                 await meanwhile(drill)
-            async with asyncio.TaskGroup() as group:
-                for venue in wanted.venues:
-                    group.create_task(drill.hurt(venue))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for venue in wanted.venues:
+                        group.create_task(drill.hurt(venue))
+            except BaseExceptionGroup as failed:
+                raise failed.exceptions[0] from failed
         await drill.conclude()
     record.seconds = round(time.monotonic() - began, 1)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 
 import msgspec
 import pytest
 
+from shared.errors import Unavailable
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState
 from shared.simulated.faults import PARAMETERS
 from tests.decision_builders import BOOKS, MS, T0, make_opportunity, make_view
-from tests.drill.drill import look_back
+from tests.drill.drill import Drill, look_back
 from tests.drill.faults import KINDS, OF_ORDERS
 from tests.drill.judge import Judge, Look, Verdict
 from tests.drill.record import Healed
@@ -220,3 +222,13 @@ def test_what_the_venue_had_only_before_the_fault_is_not_healed() -> None:
 
 def test_every_fault_of_the_simulated_venues_is_provoked_or_is_of_orders() -> None:
     assert {*KINDS, *OF_ORDERS} == PARAMETERS.keys()
+
+
+async def test_a_drill_whose_readers_failed_ends_instead_of_waiting_for_ever() -> None:
+    async def fail() -> None:
+        raise Unavailable("simulated venues: truth: no answer")
+
+    drill = Drill(*[None] * 6, Judge(Truth(), SECOND), None)
+    drill.readers = [asyncio.create_task(fail())]
+    with pytest.raises(Unavailable, match="no answer"):
+        await asyncio.wait_for(drill.conclude(), 10)
