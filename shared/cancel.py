@@ -1,4 +1,4 @@
-"""Ending tasks for certain."""
+"""Ending tasks and child processes for certain."""
 
 from __future__ import annotations
 
@@ -22,3 +22,20 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=AGAIN_S)
+
+
+async def reap(child: asyncio.subprocess.Process) -> None:
+    """Wait for a killed child however often this is canceled: else its pipes would stay open.
+
+    Raises:
+        asyncio.CancelledError: It was canceled meanwhile; the child has ended.
+    """
+    waiting = asyncio.ensure_future(child.wait())
+    canceled: asyncio.CancelledError | None = None
+    while not waiting.done():
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError as error:
+            canceled = error
+    if canceled is not None:
+        raise canceled

@@ -11,22 +11,13 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from services.ingestor.engine.requests import ListingAnswered, ListingJob
+from shared.cancel import reap
 
 CHILD = (sys.executable, "-m", "services.ingestor.markets")
 CHILD_TIMEOUT_S = 60.0
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 LAST_OUTPUT_S = 2.0
 """For what a reader wrote before it ended: a child of its own may keep the pipe open."""
-
-
-async def _reaped(child: asyncio.subprocess.Process) -> None:
-    """Wait for a killed child, also when canceled meanwhile: otherwise its pipes stay open."""
-    waiting = asyncio.ensure_future(child.wait())
-    try:
-        await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        await waiting
-        raise
 
 
 async def _has_ended(child: asyncio.subprocess.Process) -> bool:
@@ -98,7 +89,7 @@ async def read_in_child(jobs: Sequence[ListingJob]) -> AsyncIterator[ListingAnsw
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
-        await _reaped(child)
+        await reap(child)
         if not left:
             errors.cancel()
     if left:

@@ -21,7 +21,7 @@ from services.scanner.history import (
     ReadOn,
 )
 from services.scanner.read_history import ANSWER, LENGTH, PART, Request
-from shared.cancel import cancel_and_wait
+from shared.cancel import cancel_and_wait, reap
 from shared.engine import Action, Result
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ async def _program() -> AsyncIterator[Process]:
         if program.returncode is None:
             with suppress(ProcessLookupError):
                 program.kill()
-        await program.wait()
+        await reap(program)
 
 
 async def _next(stream: asyncio.StreamReader) -> bytes | None:

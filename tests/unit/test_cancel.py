@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
 from shared import cancel
-from shared.cancel import cancel_and_wait
+from shared.cancel import cancel_and_wait, reap
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,19 @@ async def test_what_a_task_raised_stays_with_it_and_one_that_ended_is_left_alone
     await cancel_and_wait([ended])
     with pytest.raises(ValueError, match="why"):
         ended.result()
+
+
+async def test_a_killed_child_is_waited_for_however_often_that_is_canceled() -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import sys; sys.stdin.read()", stdin=asyncio.subprocess.PIPE
+    )
+    waiting = asyncio.create_task(reap(child))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    child.kill()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert child.returncode is not None
