@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import Meta
 
 from shared.errors import ConfigError
+from shared.store.manifest import sync_directory
 
 LINE_BYTES_MAX = 10_000
 
@@ -70,7 +71,7 @@ class TrialsLedger:
                 file.flush()
                 os.fsync(file.fileno())
             if is_new:
-                _make_entry_durable(self.path.parent)
+                sync_directory(self.path.parent)
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be written: {error.strerror}") from error
         return known + fresh
@@ -124,11 +125,3 @@ def tried(trials: Sequence[Trial], period_s: float) -> Tried:
     ratios = np.array([t.sharpe * (period_s / t.period_s) ** 0.5 for t in trials])
     variance = float(ratios.var(ddof=1)) if len(ratios) > 1 else 0.0
     return Tried(len(trials), variance, "".join(sorted(t.id for t in trials)).encode())
-
-
-def _make_entry_durable(folder: Path) -> None:
-    entry = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)

@@ -8,7 +8,6 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,6 +15,7 @@ import msgspec
 
 from services.cli.backup.reading import KeptKey
 from shared.errors import ConfigError
+from shared.store.manifest import sha256_of
 
 FORMAT: Final = 1
 MANIFEST, AOF, CONFIG, LEDGER = "manifest.json", "redis.aof", "arb.toml", "ledger.sqlite"
@@ -132,11 +132,7 @@ def _add(tar: tarfile.TarFile, name: str, size: int, file: BinaryIO, ts_ns: int)
 
 def part_of(path: Path) -> Part:
     """Return what the manifest says of a file."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return Part(bytes=path.stat().st_size, sha256=digest.hexdigest())
+    return Part(bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
 @contextmanager

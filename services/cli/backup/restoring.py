@@ -16,6 +16,7 @@ from shared.bus.tuning import LEDGER_KEY
 from shared.bus.wire import pack
 from shared.errors import ConfigError
 from shared.ledger import lost_marks
+from shared.store.manifest import sync_directory
 
 FOLDER: Final = "appendonlydir"
 NAME: Final = "appendonly.aof"
@@ -88,9 +89,9 @@ def write_data(manifest: Manifest, commands: Path, directory: Path) -> list[Path
                 file.write(pack("HSET", LEDGER_KEY, *fields))
         with _new(folder / listing) as file:
             file.write(f"file {base} seq 1 type b\n".encode("ascii"))
-        _sync(folder)
+        sync_directory(folder)
         folder.rename(directory / FOLDER)
-        _sync(directory)
+        sync_directory(directory)
     return [directory / FOLDER / name for name in (base, listing)]
 
 
@@ -111,12 +112,3 @@ def _new(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         path.unlink()
         raise
-
-
-def _sync(directory: Path) -> None:
-    """Bring the names in a directory to the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
