@@ -55,8 +55,8 @@ class VenueSource:
             self._tasks.raise_failure()
         finally:
             self._take = lambda _: None
-            await self._transport.close()
             await self._tasks.cancel()
+            await self._transport.close()
 
     def ask(self, request: ResyncRequest) -> None:
         """Ask for a book anew, in a later turn of the event loop."""

@@ -22,7 +22,7 @@ class Transport(Protocol):
         """Start an action and return at once; ``deliver`` takes any number of results, later."""
 
     async def close(self) -> None:
-        """End all that was started."""
+        """Close what is open; called when the tasks that it spawned have ended."""
 
 
 class Saving(Protocol):

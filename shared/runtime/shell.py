@@ -239,8 +239,9 @@ class Shell:
         self._steps.stop_timer()
         if self._warming is not None:
             self._warming.stop()
-        await self._hosting.transport.close()
+        # The tasks first: one that goes on meanwhile would open again what has been closed.
         await self._tasks.cancel()
+        await self._hosting.transport.close()
         if self._has_started:
             self._steps.observe()
         if self._hosting.shards is not None:

@@ -52,8 +52,9 @@ class Tasks:
         raise (lost or self._failures)[0]
 
     async def cancel(self) -> None:
-        """End all of them."""
-        await cancel_and_wait(self._running)
+        """End all of them, and those that they start while they end."""
+        while self._running:
+            await cancel_and_wait(self._running)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

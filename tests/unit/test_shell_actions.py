@@ -23,6 +23,7 @@ from shared.messages.market import ResyncRequest
 from shared.observe import Observer
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
+from shared.runtime.tasks import Tasks
 from tests.support import eventually
 from tests.unit.test_shell import command, resync, view
 
@@ -222,3 +223,40 @@ async def test_a_change_of_shards_does_not_cut_a_commit_in_half(world: World) ->
         assert world.done[:1] == ["commit 1"]
         world.server.leave_members("risk", "b")
         await eventually(lambda: shell._owned == (0, 1))
+
+
+class Reconnecting(World):
+    """An action that connects again for as long as it runs, and once more when it is canceled."""
+
+    tasks: Tasks
+    is_connected = False
+
+    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        self.done.append("started")
+        self.tasks.spawn(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.tasks.spawn(self._connect_once())
+
+    async def _connect_once(self) -> None:
+        await asyncio.sleep(0)
+        self.is_connected = True
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        self.is_connected = False
+        await asyncio.sleep(0.01)
+
+
+async def test_what_actions_opened_is_closed_once_none_of_them_runs() -> None:
+    world = Reconnecting(MemoryServer(SystemClock()))
+    async with running(world, Asking(), streams.CTL_COMMAND, checkpoints=("state",)) as shell:
+        world.tasks = shell._tasks
+        await publish(world, command(1))
+        await eventually(lambda: "started" in world.done)
+        await shell.drain()
+        assert not world.is_connected
+        assert not world.tasks._running
