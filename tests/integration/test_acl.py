@@ -125,7 +125,7 @@ async def test_the_recorder_may_ask_what_the_ledger_needs(
 ) -> None:
     monkeypatch.setenv("ARB_REDIS_USERNAME", "recorder")
     monkeypatch.setenv("ARB_REDIS_PASSWORD", "recorder")
-    async with open_link(server.url) as link:
+    async with open_link(Target(BusConfig(url=server.url))) as link:
         pages = await link.pages({key: (spec, "0-0") for key, spec in FOLLOWED.items()}, 10)
         await link.publish(
             Alert(ts_ns=1, service="recorder", severity=Severity.INFO, code="TEST", text=""), ALERT
