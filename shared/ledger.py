@@ -235,4 +235,4 @@ class LossDetector:
 
 def _number(marks: Mapping[str, str], name: str) -> int:
     text = marks.get(name, "")
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0

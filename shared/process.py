@@ -41,7 +41,7 @@ def parse(text: str) -> ProcessId | None:
     """Return the identity that was written as ``text``; ``None`` if it is none."""
     instance, _, rest = text.rpartition("@")
     parts = rest.split("/")
-    if not instance or len(parts) != len(ProcessId._fields) - 1 or not parts[2].isdigit():
+    if not instance or len(parts) != len(ProcessId._fields) - 1 or not parts[2].isdecimal():
         return None
     return ProcessId(instance, *parts)
 

@@ -280,7 +280,7 @@ async def _streams(link: Link, wrong: Collection[str]) -> list[dict[str, Any]]:
 
 def _id_ms(entry_id: str) -> int:
     head = entry_id.partition("-")[0]
-    return int(head) if head.isdigit() else 0
+    return int(head) if head.isdecimal() else 0
 
 
 def _age_s(then_ns: int | None, now_ns: int) -> float | None:

@@ -118,15 +118,15 @@ class Control:
 
     async def _books(self, request: web.Request) -> web.Response:
         limit = request.query.get("limit", "1000")
-        if not limit.isdigit():
-            return json_response({"error": f"limit={limit}: a whole number"}, 400)
+        if not _is_whole(limit):
+            return json_response({"error": f"limit={limit[:40]}: a whole number"}, 400)
         return json_response({n: books(v.exchange, int(limit)) for n, v in self._venues.items()})
 
     async def _truth(self, request: web.Request) -> web.Response:
         after, levels = request.query.get("after", "0"), request.query.get("levels", "20")
         for name, value in (("after", after), ("levels", levels)):
-            if not value.isdigit():
-                return json_response({"error": f"{name}={value}: a whole number"}, 400)
+            if not _is_whole(value):
+                return json_response({"error": f"{name}={value[:40]}: a whole number"}, 400)
         if not 1 <= int(levels) <= TRUTH_LEVELS_MAX:
             return json_response({"error": f"levels={levels}: 1 to {TRUTH_LEVELS_MAX}"}, 400)
         names = request.query.getall("venue", list(self._venues))
@@ -274,6 +274,10 @@ def fill_row(fill: Fill) -> dict[str, Any]:
         "pnl": f"{fill.pnl:f}",
         "ts_ms": fill.ts_ms,
     }
+
+
+def _is_whole(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 18
 
 
 def books(exchange: Exchange, limit: int) -> dict[str, Any]:

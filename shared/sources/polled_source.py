@@ -90,7 +90,7 @@ class PolledSource:
 
 def _in_seconds(header: str | None, now_ns: int) -> str | None:
     """Return ``Retry-After`` in seconds, also where it is a date."""
-    if header is None or header.strip().isdigit():
+    if header is None or header.strip().isdecimal():
         return header
     try:
         return str(parsedate_to_datetime(header).timestamp() - now_ns / _NS)

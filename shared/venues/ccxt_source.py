@@ -242,6 +242,7 @@ class CcxtFeed:
         depth=f"{LEVELS} a side, cut there",
         resync="the client's book; a new client where that says nothing more",
         unproved="that no change was lost: its books are UNPROVED",
+        is_sequenced=False,
     )
 
     def __init__(self, ccxt_id: str) -> None:

@@ -56,7 +56,7 @@ def _may_need_more(text: str, decimals: int) -> bool:
 def _decimals(text: str) -> int:
     """Return how many decimals a number needs, trailing zeros aside; 0 for what is none."""
     whole, dot, fraction = text.partition(".")
-    if whole.isdigit() and (not dot or fraction.isdigit()):  # nearly always
+    if whole.isdecimal() and (not dot or fraction.isdecimal()):  # nearly always
         return min(DECIMALS_MAX, len(fraction.rstrip("0")))
     try:
         value = Decimal(text)

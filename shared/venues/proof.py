@@ -18,6 +18,7 @@ class BookProof:
         depth: Which levels are known.
         resync: What a new snapshot takes.
         unproved: What the venue gives no means to check.
+        is_sequenced: Whether it is known at all; else books are UNPROVED.
     """
 
     rule: str
@@ -25,6 +26,7 @@ class BookProof:
     depth: str
     resync: str
     unproved: str
+    is_sequenced: bool = True
 
 
 ZERO_REMOVES = "removes the level; one that is not there is no fault"

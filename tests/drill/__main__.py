@@ -48,7 +48,7 @@ def parse(arguments: list[str]) -> tuple[Wanted, list[str], Path | None]:
 
 def new_record(wanted: Wanted, read: list[str]) -> Record:
     """Return an empty record of a drill that reads these venues."""
-    unproved = [name for name in read if load_feed(name).proof.rule.startswith("none")]
+    unproved = [name for name in read if not load_feed(name).proof.is_sequenced]
     return Record(wanted.seed, wanted.rounds, wanted.heal_s_max, read, unproved)
 
 

@@ -19,6 +19,7 @@ def test_every_venue_states_what_proves_its_books(venue: str) -> None:
     for said in (proof.rule, proof.zero, proof.depth, proof.resync, proof.unproved):
         assert said
         assert "|" not in said, "a cell of a table"
+    assert proof.is_sequenced != ("UNPROVED" in proof.unproved)
 
 
 def test_a_document_without_a_place_for_the_table_is_refused() -> None:

@@ -255,6 +255,7 @@ def test_aggregated_trades_count_theirs_and_their_holes_are_told(tmp_path):
         (["2,100,2,5,7,{}2,True,True", "3,100,2,5,7,{}1,True,True"], "not in order of time"),
         (["1,100,2,7,5,{}1,True,True"], "the last trade 5 is before the first 7"),
         (["1,100,0,5,5,{}1,True,True"], "qty is 0; a number above 0 is right"),
+        (["1,²,1,5,5,{}1,True,True"], "'²'"),
     ],
 )
 def test_what_is_wrong_with_trades_is_one_line(tmp_path, lines, says):
@@ -412,6 +413,21 @@ def test_quotes_out_of_the_order_of_their_numbers_are_refused(tmp_path):
     ]
     path = packed(tmp_path, "BTCUSDT-bookTicker-2024-08-01.zip", lines)
     assert "the update 14 after 15" in refused(tmp_path, path, **PERP)
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "1²", "-7", "0x1", "1e3"])
+def test_an_update_without_a_whole_number_is_refused(tmp_path, number):
+    odd = number + quote(1, 100, 101).removeprefix("11")
+    lines = [QUOTES, quote(0, 100, 101), odd]
+    path = packed(tmp_path, "BTCUSDT-bookTicker-2024-08-01.zip", lines)
+    assert "is not a whole number" in refused(tmp_path, path, **PERP)
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "²", "a7"])
+def test_trades_whose_ids_do_not_count_up_have_no_holes(tmp_path, number):
+    lines = [f"{n},100,2,5,7,{AUGUST_1}12{at},True,True" for at, n in enumerate(("1", number))]
+    path = packed(tmp_path, "BTCUSDT-aggTrades-2024-08-01.zip", lines)
+    assert taken(tmp_path, path)["notes"] == []
 
 
 def test_candles_without_volume_have_an_unknown_one(tmp_path):

@@ -537,6 +537,8 @@ def test_definite_refusal_takes_the_instrument_down_and_no_answer_is_tried_again
     world.give(SnapshotAnswered(lost.request, 0, error="TimeoutError()"))
     failed = ("snapshot_failed", "ETH/USDT", 0.0)
     assert world.session("v", "ETH/USDT").told("snapshot_failed") == [failed]
+    lines = [line for line in world.took(LogEntry) if line.event == "snapshot_failed"]
+    assert [line.fields["venue"] for line in lines] == ["v", "v"]
     alert, status = world.messages
     assert (alert.code, alert.subject) == ("INSTRUMENT_REFUSED", "v|BTC/USDT")
     assert status.refused

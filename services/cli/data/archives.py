@@ -69,7 +69,7 @@ def archive_of(path: Path) -> Archive | None:
         end = (begin + timedelta(days=31)).replace(day=1)
     span = (int(begin.timestamp()) * SECOND_NS, int(end.timestamp()) * SECOND_NS)
     what = match["what"]
-    if not what[0].isdigit():
+    if not what[0].isdecimal():
         return Archive(match["symbol"], what, 0, *span)
     unit = what.lstrip("0123456789")
     step_s = int(what.removesuffix(unit)) * _SECONDS.get(unit, 0)
@@ -102,7 +102,7 @@ def check_moment(where: str, archive: Archive, ts_ns: int, text: str, instrument
             f"{where}: {text} is {shown(ts_ns)} UTC, which is not within the name of its file "
             f"({shown(archive.from_ns)[:10]} until {shown(archive.to_ns)[:10]})"
         )
-    if ts_ns < SPOT_IN_US_FROM_NS or len(text) not in {13, 16} or not text.isdigit():
+    if ts_ns < SPOT_IN_US_FROM_NS or len(text) not in {13, 16} or not text.isdecimal():
         return
     spot = is_spot(instrument)
     if spot != (len(text) == 16):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from services.cli.data.files import Line
+from services.cli.data.order import is_numbered
 from services.cli.data.rows import Found, Reader, Wanted, is_nothing, number
 from services.cli.data.shapes import Levels, Told, lines_of, values_of
 from shared.errors import ConfigError
@@ -93,8 +94,8 @@ def _levels_of(told: Told) -> Levels:
 def _rising(line: Line, have: Mapping[str, Any], before: int) -> int:
     """Return the number of an update, which is never below the one before."""
     text = str(have["update_id"]).strip()
-    if not text.isdigit():
-        raise ConfigError(f"{line.where}: the update {text!r} is not a whole number")
+    if not is_numbered(text):
+        raise ConfigError(f"{line.where}: the update {text[:40]!r} is not a whole number")
     if int(text) < before:
         raise ConfigError(
             f"{line.where}: the update {text} after {before}: rows are not in order of their "

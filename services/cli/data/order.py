@@ -29,6 +29,13 @@ LATE_NS_MAX = 60 * SECOND_NS
 FILLED_HOURS = 8
 FILLED_CHANGES_MIN = 3
 
+ID_DIGITS_MAX = 20
+
+
+def is_numbered(text: str) -> bool:
+    """Tell whether an id is a number that counts up: whole, and no longer than 64 bits need."""
+    return text.isdecimal() and len(text) <= ID_DIGITS_MAX
+
 
 class Check:
     """What is common: notes, of which only the first few are told each."""
@@ -123,7 +130,7 @@ class TradeCheck(Check):
             return
         check_gap(each.row[0] - before.row[0], before, each, "")
         last = before.row[2]
-        if self._is_numbered and trade_id.isdigit() and last.isdigit():
+        if self._is_numbered and is_numbered(trade_id) and is_numbered(last):
             hole = int(trade_id) - int(last) - 1
             if hole < 0:
                 raise ConfigError(

@@ -218,7 +218,7 @@ def lines_of(told: Told) -> Iterator[Line]:
 
 def is_heading(cells: list[str]) -> bool:
     """Tell whether a row names columns: rows of values begin with a number or a time."""
-    return not (cells[0][:1].isdigit() or cells[0][:1] == "-")
+    return not (cells[0][:1].isdecimal() or cells[0][:1] == "-")
 
 
 def _key_of(name: str) -> str:

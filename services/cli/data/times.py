@@ -32,13 +32,13 @@ class Times:
         spoken = name.replace("_", " ")
         naive = text.endswith("?")  # from a column of times without a zone
         exact = text.rstrip("?Z")
-        if exact.isdigit() and exact != text:
+        if exact.isdecimal() and exact != text:
             if naive and not self._zone:
                 raise ConfigError(_no_zone(where, spoken, _shown(exact)))
             ts_ns = int(exact) - (_offset_ns(self._zone) if naive else 0)
             return _checked(where, spoken, _shown(exact), ts_ns)
         plain = text.strip()
-        is_number = plain.replace(".", "", 1).isdigit()
+        is_number = plain.replace(".", "", 1).isdecimal()
         if is_number:
             self._check_unit(where, spoken, plain)
         elif _DATE.fullmatch(plain):

@@ -102,7 +102,7 @@ def _fault_of(file: Path, table: str, report: StoreReport) -> Fault | None:
     except StoreFault as error:
         text = str(error).removeprefix(f"{file}: ")
         row, _, rest = text.removeprefix("row ").partition(": ")
-        return Fault(str(file), int(row), rest) if row.isdigit() else Fault(str(file), 0, text)
+        return Fault(str(file), int(row), rest) if row.isdecimal() else Fault(str(file), 0, text)
     if fault is None and sha256_of(file) != manifest.sha256:
         return Fault(str(file), 0, "its bytes are not those of the manifest (sha256)")
     return fault

@@ -117,7 +117,7 @@ def parse_time(option: str, text: str | None) -> int | None:
     if text is None:
         return None
     number, unit = text[:-1], _UNITS.get(text[-1:])
-    if unit is not None and number.isdigit() and len(number) <= 6:
+    if unit is not None and number.isdecimal() and len(number) <= 6:
         return SystemClock.now_ns() - int(number) * unit * 1_000_000_000
     try:
         return time_ns(option, text)

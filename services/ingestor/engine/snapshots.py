@@ -126,7 +126,7 @@ class SnapshotQueue:
             self._out.count("rest_limited")
             self._blocked_until_ns = max(self._blocked_until_ns, now_ns + int(pause_s * 1e9))
         if answer.status != OK:
-            self._note_failure(pending.fetch.path, answer, pause_s)
+            self._note_failure(pending, answer, pause_s)
         if pending.is_current and self._newest.get(pending.key) == pending.number:
             self._deliver(pending, answer, pause_s, now_ns)
         else:
@@ -196,14 +196,11 @@ class SnapshotQueue:
             driver.on_snapshot_failed(instrument, pause_s, now_ns)
         pending.connection.flush(now_ns)
 
-    def _note_failure(self, path: str, answer: SnapshotAnswered, pause_s: float) -> None:
+    def _note_failure(
+        self, pending: SnapshotRequest, answer: SnapshotAnswered, pause_s: float
+    ) -> None:
+        why: dict[str, str | float] = {"error": answer.error}
         if answer.status:
-            self._out.log(
-                LogLevel.WARNING,
-                "snapshot_failed",
-                path=path,
-                status=answer.status,
-                retry_after_s=pause_s,
-            )
-        else:
-            self._out.log(LogLevel.WARNING, "snapshot_failed", path=path, error=answer.error)
+            why = {"status": answer.status, "retry_after_s": pause_s}
+        venue, path = pending.connection.driver.venue, pending.fetch.path
+        self._out.log(LogLevel.WARNING, "snapshot_failed", venue=venue, path=path, **why)

@@ -31,6 +31,7 @@ class BitstampFeed(SpotSockets):
         depth="all",
         resync=f"a REST book, weight {SNAPSHOT_WEIGHT} of 1,000 a minute",
         unproved="that no change was lost: its books are UNPROVED; " + NO_CHECKSUM,
+        is_sequenced=False,
     )
     lifetime_s = 90 * 24 * 3600.0
     """After 90 days the venue asks for a new connection."""

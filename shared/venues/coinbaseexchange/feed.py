@@ -31,6 +31,7 @@ class CoinbaseFeed(SpotSockets):
         depth="all",
         resync="a new subscription on the same connection, no REST",
         unproved="that no change was lost: its books are UNPROVED; " + NO_CHECKSUM,
+        is_sequenced=False,
     )
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES,)
