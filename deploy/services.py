@@ -1,4 +1,4 @@
-"""What compose, systemd, the image and Redis know of each service and venue, from their tables.
+"""What compose, systemd, Helm, the image and Redis know of each service and venue, from the tables.
 
 ``python -m deploy.services`` rewrites the parts between ``# generated`` and ``# end`` of the files
 here, and Redis' users; a test says when they are not current.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy import acl
+from deploy import acl, chart
 from shared.bus.keys import variable_of
 from shared.config_dashboard import DashboardConfig
 from shared.config_sections import ExporterConfig
@@ -245,6 +245,7 @@ def generated() -> dict[Path, str]:
     """Return every file that follows the table, as it is to be."""
     edits = {COMPOSE: compose, DOCKERFILE: dockerfile, TARGET: target, DEMO: demo}
     edits[FAILOVER] = failover
+    edits[chart.SCHEMA] = chart.schema
     files = {path: edit(path.read_text(encoding="utf-8")) for path, edit in edits.items()}
     for spec in ALL_SERVICES:
         if spec.needs:
@@ -265,6 +266,7 @@ def generated() -> dict[Path, str]:
             folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
             files[folder / "reads.conf"] = reading_drop_in(spec)
     files[acl.FILE] = acl.render()
+    files[chart.TABLE] = chart.table()
     return files
 
 

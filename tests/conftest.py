@@ -22,6 +22,7 @@ from tests.support import (
     why_no_amtool,
     why_no_browser,
     why_no_containers,
+    why_no_helm,
     why_no_promtool,
     why_no_recordings,
 )
@@ -44,6 +45,7 @@ NEEDS = {
     "promtool": why_no_promtool,
     "amtool": why_no_amtool,
     "browser": why_no_browser,
+    "helm": why_no_helm,
 }
 
 WITHOUT_RESEARCH = importlib.util.find_spec("numba") is None

@@ -95,6 +95,13 @@ def why_no_amtool() -> str:
     return f"there is no {missing[0]} ({package})" if missing else ""
 
 
+def why_no_helm() -> str:
+    """Return why tests of the Helm chart cannot run here; empty if they can."""
+    modules = ("helm_python", "kubernetes_validate")
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    return f"there is no {missing[0]}; install the extra [helm]" if missing else ""
+
+
 @functools.cache
 def why_no_containers() -> str:
     """Return why container tests cannot run here; empty if they can."""
