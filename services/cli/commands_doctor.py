@@ -12,6 +12,7 @@ from services.cli.commands_operate import ConfigPath
 from services.cli.doctor.check import Check, Level
 from services.cli.doctor.fee_checks import check_fees
 from services.cli.doctor.key_checks import check_keys
+from services.cli.doctor.limit_checks import check_limits
 from services.cli.doctor.machine_checks import check_clocks, check_machine, check_set_up
 from services.cli.doctor.network_checks import check_network
 from services.cli.doctor.network_reading import read_network
@@ -52,7 +53,7 @@ def doctor(config: ConfigPath = None, redis: RedisUrl = None, as_json: AsJson = 
     if loaded is not None:
         told = asyncio.run(read_keys(loaded, environ))
         checks += check_keys(told, SystemClock.now_ns() // 1_000_000)
-    on_bus, endpoint = BusFacts({}, {}), None
+    on_bus, endpoint = BusFacts(), None
     try:
         asked = target(redis)
         if loaded is not None and redis is None:  # --config may name another than target() reads
@@ -65,6 +66,8 @@ def doctor(config: ConfigPath = None, redis: RedisUrl = None, as_json: AsJson = 
     risk = loaded.risk if loaded is not None else RiskConfig()
     checks += check_clocks(on_bus.late_ms, risk.clock_skew_ms_max)
     if loaded is not None:
+        if not facts.away:
+            checks.append(check_limits(loaded, on_bus.risk))
         traded = [name for name, venue in loaded.venues.items() if venue.trade]
         checks += check_fees(on_bus.fees, traded, set_up.mode)
         reached = read_network(loaded, endpoint)

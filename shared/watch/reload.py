@@ -95,8 +95,15 @@ async def reload_limits(link: Link, config: Config, reason: str, *, dry_run: boo
         BusUnavailable: Redis is away, or risk is silent or too old to tell its limits.
         ConfigError: This user has no key to sign with.
     """
-    report = await _newest(link)
-    assert report.limits is not None, "that is looked at where it is read"
+    report = await newest_report(link)
+    if report is None:
+        raise BusUnavailable(
+            "risk does not report, so what it runs by is unknown: start it; it reads the file then"
+        )
+    if report.limits is None:
+        raise BusUnavailable(
+            "risk is of a version that cannot change limits while it runs: restart it"
+        )
     found = compare(config, report.limits, report.state)
     found.is_well = not found.restart
     steps = [each for each in found.limits if each.how != RESTART]
@@ -147,18 +154,13 @@ def _take(report: RiskReport, found: Reload) -> None:
         found.refused, found.limits_hash = told.refused, limits_hash(told.in_force)
 
 
-async def _newest(link: Link) -> RiskReport:
+async def newest_report(link: Link) -> RiskReport | None:
+    """Return what risk reported last, ``None`` where it is silent."""
     now_ns = SystemClock.now_ns()
     items = await link.newest(RISK_EVENT, count=REPORTS_BACK)
     reports = [each.message for each in items if isinstance(each.message, RiskReport)]
     if not reports or now_ns - reports[-1].ts_ns > REPORT_AGE_NS_MAX:
-        raise BusUnavailable(
-            "risk does not report, so what it runs by is unknown: start it; it reads the file then"
-        )
-    if reports[-1].limits is None:
-        raise BusUnavailable(
-            "risk is of a version that cannot change limits while it runs: restart it"
-        )
+        return None
     return reports[-1]
 
 

@@ -27,6 +27,13 @@ def edit(folder: Path, name: str, value: str) -> None:
     path.write_text(text)
 
 
+def limits_in_force(folder: Path) -> tuple[str, str]:
+    """What the doctor says of them, whatever else it finds."""
+    checks = arb(folder, "doctor")[1]["checks"]
+    (found,) = [each for each in checks if each["name"] == "limits in force"]
+    return found["level"], found["text"]
+
+
 def test_limits_follow_the_file(folder: Path) -> None:
     with trading(folder) as up:
         code, found = arb(folder, "reload")
@@ -35,6 +42,8 @@ def test_limits_follow_the_file(folder: Path) -> None:
 
         edit(folder, "venue_notional_max", '"150000"')
         edit(folder, "order_notional_max", '"9000"')
+        level, text = limits_in_force(folder)
+        assert (level, "risk.venue_notional_max" in text) == ("warning", True), text
         code, found = arb(folder, "reload", "--dry-run")
         assert (code, found["outcome"], found["limits_hash"]) == (0, "dry-run", first)
         assert {each["name"]: each["how"] for each in found["limits"]} == {
@@ -46,6 +55,7 @@ def test_limits_follow_the_file(folder: Path) -> None:
         tighter = found["limits_hash"]
         assert tighter != first
         assert arb(folder, "reload")[1]["outcome"] == "same"
+        assert limits_in_force(folder) == ("ok", f"risk runs by the file ({tighter})")
 
         edit(folder, "venue_notional_max", '"160000"')
         code, found = arb(folder, "reload")

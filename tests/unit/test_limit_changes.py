@@ -7,6 +7,8 @@ from decimal import Decimal as D
 import msgspec
 import pytest
 
+from services.cli.doctor.check import Level
+from services.cli.doctor.limit_checks import check_limits
 from shared.config_limits import RiskConfig
 from shared.config_sections import Config, ExecutorConfig, ScannerConfig
 from shared.errors import ConfigError
@@ -21,7 +23,8 @@ from shared.limit_changes import (
     limits_told,
     with_limits,
 )
-from shared.messages.base import TradingState
+from shared.messages.base import Certainty, TradingState
+from shared.messages.execution import RiskReport
 from shared.messages.limits import LimitsReport
 from shared.watch.reload import compare
 
@@ -107,6 +110,43 @@ def test_a_part_that_differs_is_named_with_who_reads_it() -> None:
         ("risk.order_notional_max", "restart"),
         ("risk.daily_loss_max", "live"),
     ]
+
+
+def reported(limits: LimitsReport | None) -> RiskReport:
+    return RiskReport(
+        ts_ns=1,
+        state=TradingState.ACTIVE,
+        exposure={},
+        realized={},
+        fees={},
+        realized_today={},
+        reserved=D(0),
+        plans_in_flight=0,
+        certainty=Certainty.KNOWN,
+        limits=limits,
+    )
+
+
+def test_the_doctor_says_where_the_file_is_not_what_runs() -> None:
+    was = Config()
+    report = reported(LimitsReport(in_force=limits_told(was.risk), config_parts=config_parts(was)))
+    check = check_limits(was, report)
+    assert (check.level, check.text[:21]) == (Level.OK, "risk runs by the file")
+    given = Config(
+        scanner=ScannerConfig(edge_bps_min=77.0),
+        risk=RiskConfig(order_notional_max=D(20_000), daily_loss_max=D(1)),
+    )
+    check = check_limits(given, report)
+    assert check.level is Level.WARNING
+    assert f"risk.order_notional_max {was.risk.order_notional_max}, in the file 20000" in check.text
+    assert f"risk.daily_loss_max {was.risk.daily_loss_max}, in the file 1" in check.text
+    assert check.text.endswith("; scanner")
+
+
+def test_the_doctor_does_not_know_what_a_silent_risk_runs_by() -> None:
+    assert "does not report" in check_limits(Config(), None).text
+    check = check_limits(Config(), reported(None))
+    assert (check.level, check.right) == (Level.WARNING, "restart risk")
 
 
 def test_where_a_strategy_file_lies_is_no_change() -> None:

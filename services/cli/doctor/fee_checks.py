@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ def fees_paid(messages: Iterable[Message]) -> dict[str, FeesPaid]:
     return worst
 
 
-def check_fees(paid: dict[str, FeesPaid], venues: Iterable[str], mode: str) -> Iterator[Check]:
+def check_fees(paid: Mapping[str, FeesPaid], venues: Iterable[str], mode: str) -> Iterator[Check]:
     """Yield a check per venue that has fills, and one for all others that are traded.
 
     Args:

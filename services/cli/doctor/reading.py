@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from services.cli import settings
@@ -21,10 +22,12 @@ from shared.clock import SystemClock
 from shared.config import DEFAULT_CONFIG
 from shared.config_sections import Config
 from shared.errors import BusUnavailable, ConfigError, VenueError
+from shared.messages.execution import RiskReport
 from shared.messages.market import DepthView
 from shared.streams import ALL, EXEC_EVENT, MD_DEPTH, MD_INSTRUMENT, Delivery
 from shared.venues.key_rights import KeyRights
 from shared.watch.link import Link, Target, open_link
+from shared.watch.reload import newest_report
 
 HOMES = ("127.0.0.1", "localhost", "[::1]", "::1")
 _MS = 1e6
@@ -35,10 +38,17 @@ FILLS_BACK, RULES_BACK = 500, 2_000
 
 
 class BusFacts(NamedTuple):
-    """What is on the bus: how late messages of each venue came at least, ms; what fills paid."""
+    """What is on the bus.
 
-    late_ms: dict[str, float]
-    fees: dict[str, FeesPaid]
+    Attributes:
+        late_ms: How late messages of each venue came at least, ms.
+        fees: What fills paid, by venue.
+        risk: What risk reported last; ``None``: it is silent.
+    """
+
+    late_ms: Mapping[str, float] = MappingProxyType({})
+    fees: Mapping[str, FeesPaid] = MappingProxyType({})
+    risk: RiskReport | None = None
 
 
 def read_set_up(path: str | None, environ: Mapping[str, str]) -> tuple[SetUp, Config | None]:
@@ -129,10 +139,11 @@ async def read_redis(target: Target) -> tuple[RedisFacts, BusFacts]:
             late_ms = _lateness(newest_views(await link.recent(MD_DEPTH)))
             items = await link.newest(MD_INSTRUMENT, count=RULES_BACK)
             items += await link.newest(EXEC_EVENT, count=FILLS_BACK)
-            return facts, BusFacts(late_ms, fees_paid(item.message for item in items))
+            fees = fees_paid(item.message for item in items)
+            return facts, BusFacts(late_ms, fees, await newest_report(link))
     except BusUnavailable as error:
         facts.away = " ".join(str(error).split())
-        return facts, BusFacts({}, {})
+        return facts, BusFacts()
 
 
 async def _ask(link: Link, facts: RedisFacts) -> None:
