@@ -27,6 +27,11 @@ OPERATOR = "operator"
 USERS = (*SERVICE_NAMES, OPERATOR)
 HEALTH = "health"
 """May ask whether Redis is up, without a password, and nothing else."""
+RELOAD = "reload"
+"""Has Redis read its ACL file again, and sees since when each connection stands (deploy.rotate)."""
+RELOAD_RULES = (
+    "resetkeys resetchannels -@all +auth +hello +ping +client|setname +client|list +acl|load"
+)
 REPLICA, WATCHER = "replica", "watcher"
 """A server of a group as it follows the primary, and a Sentinel as it commands both."""
 GROUP_RULES = {
@@ -108,13 +113,14 @@ def rules_of_operator() -> list[str]:
     ]
 
 
-def render(digests: Mapping[str, str] | None = None) -> str:
+def render(digests: Mapping[str, tuple[str, ...]] | None = None) -> str:
     """Return the ACL file.
 
     Args:
-        digests: User -> SHA-256 of the password in hex; without it the file cannot be loaded. Where
-            it names users of a group with Sentinel, they are added.
+        digests: User -> SHA-256 in hex of each password that is accepted; without it the file
+            cannot be loaded. Where it names users of a group with Sentinel, they are added.
     """
+    known = digests or dict.fromkeys((*USERS, RELOAD), ("<sha256-of-the-password>",))
     lines = [
         # Nobody can be this user, but Redis is: it replays transactions of the append-only file as
         # "default", and drops each that this user may not do (redis#14541, valkey#3983).
@@ -122,14 +128,16 @@ def render(digests: Mapping[str, str] | None = None) -> str:
         f"user {HEALTH} on nopass resetkeys resetchannels -@all +ping",
     ]
     for user in USERS:
-        digest = digests[user] if digests else "<sha256-of-the-password>"
         rules = rules_of_operator() if user == OPERATOR else rules_of(user)
-        words = [f"user {user} on #{digest} resetkeys resetchannels", *filter(None, rules)]
+        words = [_login(user, known), "resetkeys resetchannels", *filter(None, rules)]
         lines.append(" ".join(words))
-    for user, rules in GROUP_RULES.items():
-        if digests and user in digests:
-            lines.append(f"user {user} on #{digests[user]} {rules}")
+    others = {RELOAD: RELOAD_RULES, **GROUP_RULES}
+    lines += [f"{_login(user, known)} {rules}" for user, rules in others.items() if user in known]
     return "\n".join(lines) + "\n"
+
+
+def _login(user: str, digests: Mapping[str, tuple[str, ...]]) -> str:
+    return " ".join((f"user {user} on", *(f"#{digest}" for digest in digests[user])))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ leaves a note that holds for one start.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
 import socket
 import sys
 import time
@@ -22,16 +20,15 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.acl import HEALTH, REPLICA, USERS, WATCHER, render
+from deploy.acl import HEALTH, REPLICA, USERS, WATCHER
+from deploy.passwords import RUN, group_password, write, write_acl
 from shared.bus.keys import new_key
 from shared.config import parse_config
 from shared.errors import ConfigError
 from shared.services import ALL_SERVICES
 from shared.streams import SIGNED, keys_of
 
-RUN = Path(os.environ.get("ARB_RUN_DIR", "/run/arb"))
 ETC = Path(__file__).resolve().parents[1] / "etc"
-PASSWORD_BYTES = 32
 HOLDERS = tuple(spec.name for spec in ALL_SERVICES if spec.holds_secrets)
 DEMO, GIVEN = "demo", "given"
 DEMO_CHOSEN = RUN / "config" / "demo-chosen"
@@ -50,25 +47,6 @@ INSTEAD = {
 }
 
 
-def write(path: Path, text: str, mode: int) -> None:
-    """Replace a file at once, so that no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_text(text, encoding="utf-8")
-    fresh.chmod(mode)
-    fresh.replace(path)
-
-
-def password_of(user: str) -> str:
-    """Return the user's password, made on first use."""
-    path = RUN / "secrets" / user / "redis_password"
-    if not path.exists():
-        write(path, secrets.token_urlsafe(PASSWORD_BYTES) + "\n", 0o400)
-    return path.read_text(encoding="utf-8").strip()
-
-
 def write_signing_keys() -> None:
     """Give every user the keys it signs or verifies with; one that is missing is made."""
     for name in sorted({spec.signed_with for spec in SIGNED}):
@@ -79,14 +57,6 @@ def write_signing_keys() -> None:
         for path in paths:
             if not path.exists():
                 write(path, text, 0o400)
-
-
-def group_password(name: str) -> str:
-    """Return a password of servers and Sentinels among themselves, made on first use."""
-    path = RUN / "acl" / f"{name}_password"
-    if not path.exists():
-        write(path, secrets.token_urlsafe(PASSWORD_BYTES) + "\n", 0o400)
-    return path.read_text(encoding="utf-8").strip()
 
 
 def write_group(first: str) -> None:
@@ -116,15 +86,6 @@ def write_group(first: str) -> None:
     write(RUN / "acl" / "sentinel.conf", "\n".join(lines) + "\n", 0o444)
     for user in USERS:
         write(RUN / "secrets" / user / "redis_sentinel_password", client + "\n", 0o400)
-
-
-def write_acl(*, is_group: bool) -> None:
-    """Write Redis' users; the file holds digests, not passwords."""
-    passwords = {user: password_of(user) for user in USERS}
-    if is_group:
-        passwords |= {user: group_password(user) for user in (REPLICA, WATCHER)}
-    digests = {user: hashlib.sha256(each.encode()).hexdigest() for user, each in passwords.items()}
-    write(RUN / "acl" / "users.acl", render(digests), 0o444)
 
 
 def choose_demo() -> None:

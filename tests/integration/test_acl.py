@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +14,14 @@ from deploy.acl import (
     GROUP_RULES,
     HEALTH,
     OPERATOR,
+    RELOAD,
     REPLICA,
     USERS,
     WATCHER,
     keys,
     render,
 )
+from deploy.passwords import digest
 from services.dashboard import requests as dashboard_requests
 from services.dashboard.requests import DecisionsRead, ReadDecisions
 from services.dashboard.transport import RedisReader as DashboardReader
@@ -47,7 +48,7 @@ class GuardedServer(EmbeddedServer):
 
     def command(self) -> list[str]:
         path = self.directory / "users.acl"
-        path.write_text(render({u: hashlib.sha256(u.encode()).hexdigest() for u in USERS}))
+        path.write_text(render({u: (digest(u),) for u in USERS}))
         return [*super().command(), "--aclfile", str(path)]
 
 
@@ -259,10 +260,10 @@ def test_patterns_cover_every_shard() -> None:
 
 def test_a_group_has_two_users_more_and_nobody_else_their_rights() -> None:
     """Servers follow the primary and Sentinels command both: only where there is a group."""
-    digests = {user: hashlib.sha256(user.encode()).hexdigest() for user in (*USERS, *GROUP_RULES)}
+    digests = {user: (digest(user),) for user in (*USERS, RELOAD, *GROUP_RULES)}
     text = render(digests)
     lines = {line.split()[1]: line for line in text.splitlines()}
-    assert set(lines) == {"default", HEALTH, *USERS, REPLICA, WATCHER}
+    assert set(lines) == {"default", HEALTH, *USERS, RELOAD, REPLICA, WATCHER}
     assert {name for name, line in lines.items() if "+psync" in line} == {REPLICA}
     assert {name for name, line in lines.items() if "+slaveof" in line} == {WATCHER}
     assert not {REPLICA, WATCHER} & {line.split()[1] for line in render().splitlines()}

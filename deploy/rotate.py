@@ -1,0 +1,204 @@
+"""Changes Redis' passwords while everything runs: docs/rotation.md.
+
+``begin`` gives every user a second password, has Redis accept both, and hands out the new ones.
+Services take them up when they are restarted, one after the other. ``finish`` drops the old ones.
+Both may be repeated wherever they were broken off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from deploy.acl import OPERATOR, RELOAD, REPLICA, USERS
+from deploy.passwords import (
+    ROTATION,
+    RUN,
+    Rotation,
+    digest,
+    group_password,
+    new_password,
+    next_file,
+    password_file,
+    password_of,
+    read_rotation,
+    write,
+    write_acl,
+    write_rotation,
+)
+from deploy.servers import Server, servers_of
+from shared.errors import ConfigError
+from shared.store.manifest import sync_directory
+
+USAGE = "usage: python -m deploy.rotate begin | finish [--anyway] | status"
+ANYWAY = "--anyway"
+AGE_ROUNDED_S = 1
+"""Redis tells the age of a connection in whole seconds."""
+
+
+def begin() -> str:
+    """Have Redis accept a new password of each user beside the old one, and hand the new one out.
+
+    Returns:
+        What was done and what comes next.
+
+    Raises:
+        ConfigError: A change is under way already, or Redis does not take part.
+    """
+    rotation = read_rotation()
+    if rotation is not None and rotation.handed_out_s:
+        raise ConfigError(
+            "a change of passwords is under way already: restart every service, then "
+            "deploy.rotate finish; a third password would shut out who has the first one"
+        )
+    servers = _servers()
+    if rotation is None:
+        rotation = Rotation({user: digest(password_of(user)) for user in USERS})
+        write_rotation(rotation)
+    for user in USERS:
+        if _has_previous(user, rotation) and not next_file(user).exists():
+            write(next_file(user), new_password(), 0o400)
+    _load(servers)
+    fresh = {user: next_file(user) for user in USERS if next_file(user).exists()}
+    _check(servers, {u: p.read_text(encoding="utf-8").strip() for u, p in fresh.items()})
+    for user, path in fresh.items():
+        path.replace(password_file(user))
+        sync_directory(path.parent)
+    write_rotation(msgspec.structs.replace(rotation, handed_out_s=time.time()))
+    return (
+        f"{len(USERS)} users have a new password, and Redis accepts both; restart the services one "
+        "after the other, then deploy.rotate finish"
+    )
+
+
+def finish(*, anyway: bool = False) -> str:
+    """Have Redis accept only the new passwords.
+
+    Args:
+        anyway: Also while connections of before stand.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ConfigError: No change is under way, services are to be restarted first, or Redis does not
+            take part.
+    """
+    rotation = read_rotation()
+    if rotation is None:
+        raise ConfigError("no change of passwords is under way; deploy.rotate begin starts one")
+    if not rotation.handed_out_s:
+        raise ConfigError("deploy.rotate begin was broken off; repeat it first")
+    servers = _servers()
+    if not (anyway or rotation.drops) and (old := _not_restarted(servers, rotation)):
+        raise ConfigError(
+            f"not started again since there are new passwords: {old}; restart these, then repeat "
+            f"this ({ANYWAY}: they stay connected, and end where they would connect again)"
+        )
+    write_rotation(msgspec.structs.replace(rotation, drops=True))
+    _load(servers)
+    _check(servers, {user: password_of(user) for user in USERS})
+    ROTATION.unlink()
+    sync_directory(ROTATION.parent)
+    return f"Redis accepts the new passwords of {len(USERS)} users and no others"
+
+
+def status() -> str:
+    """Return how far a change of the passwords is.
+
+    Raises:
+        ConfigError: Redis cannot be asked.
+    """
+    rotation = read_rotation()
+    if rotation is None:
+        return "no change of passwords is under way"
+    if not rotation.handed_out_s:
+        return "deploy.rotate begin was broken off; repeat it"
+    if rotation.drops:
+        return "deploy.rotate finish was broken off; repeat it"
+    old = _not_restarted(_servers(), rotation)
+    since = f"new passwords since {time.strftime('%FT%TZ', time.gmtime(rotation.handed_out_s))}"
+    return f"{since}; still to be restarted: {old}" if old else f"{since}; finish may follow"
+
+
+def _servers() -> Sequence[Server]:
+    return servers_of(group_password(RELOAD))
+
+
+def _has_previous(user: str, rotation: Rotation) -> bool:
+    return digest(password_of(user)) == rotation.previous.get(user)
+
+
+def _load(servers: Sequence[Server]) -> None:
+    write_acl(is_group=(RUN / "acl" / f"{REPLICA}_password").exists())
+    for server in servers:
+        asyncio.run(server.load_acl())
+
+
+def _check(servers: Sequence[Server], passwords: dict[str, str]) -> None:
+    for server in servers:
+        asyncio.run(server.check_logins(passwords))
+
+
+def _not_restarted(servers: Sequence[Server], rotation: Rotation) -> str:
+    """Return who may have the old password still: by what services say, and by connections.
+
+    Redis does not tell with which password a connection was made. A service says since when it
+    runs; of others, as ``arb top``, a connection from before is all there is to see.
+    """
+    since_s = time.time() - rotation.handed_out_s + AGE_ROUNDED_S
+    found = set[str]()
+    for server in servers:
+        ages = asyncio.run(server.ages_s())
+        found |= {user for user, age_s in ages if user in rotation.previous and age_s > since_s}
+        for beat in asyncio.run(server.heartbeats(password_of(OPERATOR))):
+            if beat.ts_started_ns < rotation.handed_out_s * 1e9:
+                found.add(beat.service)
+    return ", ".join(sorted(found))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep a second call from interfering."""
+    folder = RUN / "acl"
+    if not (folder / "users.acl").exists():
+        raise ConfigError(f"{folder} has no users.acl; run deploy.prepare first (ARB_RUN_DIR)")
+    with (folder / "rotation.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError("another deploy.rotate is at work here; wait for it") from error
+        yield
+
+
+COMMANDS: dict[tuple[str, ...], Callable[[], str]] = {
+    ("begin",): begin,
+    ("finish",): finish,
+    ("finish", ANYWAY): lambda: finish(anyway=True),
+    ("status",): status,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out one step, saying in one line what was done or what is wrong."""
+    command = COMMANDS.get(tuple(arguments))
+    if command is None:
+        print(USAGE, file=sys.stderr)
+        return 2
+    try:
+        with _alone():
+            print(f"rotate: {command()}")
+    except (OSError, ConfigError) as error:
+        print(f"rotate: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
