@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.drill import Happened, Report, run
+from tests.chaos.drill import run
 from tests.chaos.faults import SIMULATION, STANDBYS, ChaosStack, GroupStack
+from tests.chaos.judge import Happened, Report
 from tests.support import ROOT
 
 PROJECT = "arbstream-chaos"

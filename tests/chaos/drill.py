@@ -5,31 +5,21 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
-from decimal import Decimal
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import redis
 
-from services.cli.ledger import money as ledger_money
-from shared.domain.accounting import ZERO
 from shared.messages.base import TradingState
 from shared.messages.control import CommandKind
-from shared.messages.execution import PlanOutcome
 from shared.services import USUAL_SERVICES as SERVICES
-from shared.sql_ledger.database import Ledger, open_to_read
-from shared.watch.collector import Collector
-from shared.watch.venue_comparison import Account, compare
+from shared.watch.venue_comparison import Account
 from tests.chaos.faults import RECORDER, ChaosStack, draw
-from tests.compose_stack import DUST
+from tests.chaos.judge import Happened, Report, judge, wind_down
 from tests.support import eventually_sync
 
-UP_S, HEAL_S, QUIET_S = 180, 90, 90
+UP_S, HEAL_S = 180, 90
 COPY_LEDGER = """
 import base64, sqlite3
 sqlite3.connect('/var/lib/arbstream/ledger.sqlite').execute("VACUUM INTO '/tmp/copy.sqlite'")
@@ -37,33 +27,6 @@ print(base64.b64encode(open('/tmp/copy.sqlite', 'rb').read()).decode())
 """
 END_BY_THEMSELVES = ("STARTING", "WAITING")
 """Causes of a halt that need nobody."""
-
-
-@dataclass
-class Happened:
-    """One fault and what came of it; ``halted`` is the reason where an operator had to act."""
-
-    kind: str
-    target: str
-    lasted_s: float
-    healed_s: float | None
-    halted: str = ""
-
-
-@dataclass
-class Report:
-    """What a drill found; it is good without problems."""
-
-    seed: int
-    faults: list[Happened] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    plans: dict[str, int] = field(default_factory=dict)
-    fills: int = 0
-    orders: int = 0
-    seconds: float = 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def run(
@@ -93,7 +56,7 @@ def run(
         time.sleep(chance.uniform(0.5, 1.5) * pause_s)
         report.faults.append(_one(stack, chance, report))
         tell(report.faults[-1])
-    _end(stack, report)
+    wind_down(stack, report)
     _compare(stack, report, before, directory)
     report.seconds = round(time.monotonic() - begun, 1)
     return report
@@ -156,29 +119,6 @@ def _state(stack: ChaosStack) -> str:
     return f"not ready: {missing}; trading: {told and (told.state, told.reason)}"
 
 
-def _end(stack: ChaosStack, report: Report) -> None:
-    """Halt, wait until nothing is under way, and look for what is left open."""
-    stack.say(CommandKind.HALT)
-
-    def wait(condition: Callable[[], bool], what: str) -> None:
-        try:
-            eventually_sync(condition, timeout_s=QUIET_S, every_s=0.5, what=what)
-        except AssertionError as error:
-            report.problems.append(f"{what}: {str(error)[:300]}")
-
-    def is_quiet() -> bool:
-        told = stack.report()
-        return told is not None and told.state is TradingState.HALTED and not told.plans_in_flight
-
-    wait(is_quiet, "halted with no plan in flight")
-    told = stack.report()
-    left = {} if told is None else told.exposure
-    if any(abs(qty) > DUST.get(asset, 0) for asset, qty in left.items()):
-        report.problems.append(f"exposure is left: {left}")
-    if count := stack.open_orders():
-        report.problems.append(f"still open at the venues: {count} orders")
-
-
 def _compare(
     stack: ChaosStack, report: Report, before: dict[str, Account], directory: Path
 ) -> None:
@@ -187,38 +127,4 @@ def _compare(
     after = stack.accounts()
     copied = stack.compose("exec", "-T", RECORDER, "python", "-c", COPY_LEDGER)
     (directory / "ledger.sqlite").write_bytes(base64.b64decode(copied))
-    with closing(open_to_read(directory / "ledger.sqlite")) as ledger:
-        collector = Collector()
-        for message in ledger_money.messages(ledger):
-            collector.on_message(message)
-        found = compare(collector, before, after)
-        report.problems += found.differences
-        report.problems += [f"a gap in the ledger: {gap}" for gap in ledger_money.gaps(ledger)]
-        report.problems += _sent_twice(ledger)
-        ended = Counter(end.outcome.value for end in collector.plans_done.items.values())
-        report.plans = dict(sorted(ended.items()))
-        report.fills = len(collector.fills.items)
-        report.orders = ledger.query("SELECT count(*) AS n FROM orders")[0]["n"]
-    never = collector.plans.items.keys() - collector.plans_done.items.keys()
-    report.problems += [f"plan {plan_id} has no end" for plan_id in sorted(never)]
-    if failed := report.plans.get(PlanOutcome.FAILED.value):
-        report.problems.append(f"{failed} plans FAILED")
-
-
-def _sent_twice(ledger: Ledger) -> list[str]:
-    """Return the legs of plans for which more was traded than was planned."""
-    rows = ledger.query(
-        "SELECT plans.plan_id, plans.legs, orders.leg_index, orders.filled_qty FROM orders "
-        "JOIN plans USING (plan_id) WHERE orders.purpose = 'LEG'"
-    )
-    traded: dict[tuple[str, int], Decimal] = {}
-    planned: dict[tuple[str, int], Decimal] = {}
-    for row in rows:
-        key = (row["plan_id"], row["leg_index"])
-        traded[key] = traded.get(key, ZERO) + Decimal(row["filled_qty"])
-        planned[key] = Decimal(msgspec.json.decode(row["legs"])[row["leg_index"]]["qty"])
-    return [
-        f"leg {index} of plan {plan_id} traded {traded[plan_id, index]}, planned was {qty}"
-        for (plan_id, index), qty in planned.items()
-        if traded[plan_id, index] > qty
-    ]
+    judge(directory / "ledger.sqlite", report, before, after)

@@ -25,7 +25,8 @@ from shared.streams import (
     EXEC_EVENT,
     SYS_HEALTH,
 )
-from tests.compose_stack import GOOD, UP_S, ComposeStack
+from tests.compose_stack import UP_S, ComposeStack
+from tests.stack_view import GOOD
 from tests.support import ROOT, eventually_sync
 
 PROJECT = "arbstream-test"
