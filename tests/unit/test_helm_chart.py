@@ -422,3 +422,18 @@ def test_the_chart_is_of_this_version() -> None:
     assert f'\nappVersion: "{project["version"]}"' in chart
     image = container_of(deployments(render())["arb-arbstream-risk"])["image"]
     assert image == f"arbstream:{project['version']}"
+
+
+def test_the_manual_installs_what_the_chart_takes() -> None:
+    manual = (SCHEMA.parents[1] / "README.md").read_text(encoding="utf-8")
+    values: dict[str, Any] = {}
+    for path, value in re.findall(r"--set ([\w.]+)=([^\s`]+)", manual.partition("## What runs")[0]):
+        *parents, name = path.split(".")
+        part = values
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        part[name] = value
+    assert set(values) == {"image", "redis", "liveTrading"}
+    assert findings(render(values)) == []
+    (names,) = re.findall(r"^for name in (.*); do$", manual, re.MULTILINE)
+    assert set(names.split()) == set(SERVICE_NAMES)
