@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from services.recorder.finishing import Finishing
 from services.recorder.requests import (
     Finish,
     Finished,
@@ -39,7 +40,6 @@ ROW_BYTES = 200
 KNOWN_MAX = 1_000
 """Recordings whose last row is remembered; the oldest is forgotten."""
 RETRY_NS = 1_000_000_000
-RETRY_FINISH_NS = 10_000_000_000
 NOT_READ = "the recorder was down, or did not keep up"
 COUNTERS = ("rows", "repeated", "missing", "dropped", "writes", "writes_failed", "finished")
 
@@ -60,8 +60,7 @@ class RecorderEngine:
         self._in_flight: list[Part] = []
         self._retry: list[Part] = []
         self._due_ns: int | None = None
-        self._finish_due_ns: dict[str, int] = {}
-        self._finishing = ""
+        self._finishing = Finishing()
         self._problem = ""
         self._recovered = False
         self._stopping = False
@@ -90,15 +89,15 @@ class RecorderEngine:
         if type(message) is NotRecovered:
             return self._on_not_recovered(message.reason, now_ns)
         if type(message) is Finished:
-            self._finishing = ""
+            self._finishing.done()
             self._counters["finished"] += 1
             return self._go_on(now_ns)
         if type(message) is NotFinished:
-            self._finishing = ""
-            self._finish_due_ns[message.segment] = now_ns + RETRY_FINISH_NS
+            self._finishing.failed(message.segment, now_ns)
             return self._log("segment_not_finished", message.segment, message.reason)
         if type(message) is Stopping:
             self._stopping = True
+            self._finishing.stop(now_ns)
             return self._go_on(now_ns)
         return NOTHING
 
@@ -113,10 +112,8 @@ class RecorderEngine:
         """Return when ``on_timer`` must be called next (UNIX ns)."""
         # Until a write has ended no segment is over; its end is looked at then.
         over_ns = None if self._in_flight or self._retry else self._segments.due_ns
-        due = [ns for ns in (self._due_ns, over_ns) if ns is not None]
-        if self._finish_due_ns and not self._finishing:
-            due.append(min(self._finish_due_ns.values()))
-        return min(due, default=None)
+        due = (self._due_ns, over_ns, self._finishing.due_ns)
+        return min((ns for ns in due if ns is not None), default=None)
 
     def checkpoints(self) -> Mapping[str, bytes]:
         """Return nothing: the store itself says how far it is."""
@@ -146,12 +143,9 @@ class RecorderEngine:
         if self._problem:
             return ()  # it cannot be now; the next start goes on from the segments
         waiting = ["rows"] if self._pending or self._retry or self._in_flight else []
-        return [
-            *waiting,
-            *self._segments.open,
-            *self._finish_due_ns,
-            *filter(None, [self._finishing]),
-        ]
+        if self._finishing.is_given_up:
+            return waiting
+        return [*waiting, *self._segments.open, *self._finishing.names]
 
     # Frames
 
@@ -231,13 +225,14 @@ class RecorderEngine:
         # A segment that rows are on their way to is not over yet.
         busy = {part.segment for part in (*self._in_flight, *self._retry)}
         everything = self._stopping and not (busy or self._pending)
-        for segment in self._segments.over(now_ns, busy, everything=everything):
-            self._finish_due_ns[segment] = now_ns
-        due = [name for name, due_ns in self._finish_due_ns.items() if due_ns <= now_ns]
-        if due and not self._finishing:
-            self._finishing = due[0]
-            del self._finish_due_ns[due[0]]
-            actions.append(Finish(due[0]))
+        self._finishing.add(self._segments.over(now_ns, busy, everything=everything), now_ns)
+        was_given_up = self._finishing.is_given_up
+        if segment := self._finishing.next(now_ns):
+            actions.append(Finish(segment))
+        if self._finishing.is_given_up and not was_given_up:
+            left = len({*self._segments.open, *self._finishing.names})
+            why = "left to the next start: a stop does not wait longer"
+            actions.append(LogEntry("segments_left", {"segments": left, "reason": why}))
         return Step([], actions) if actions else NOTHING
 
     def _on_written(self, written: Written, now_ns: int) -> Step:
@@ -276,7 +271,7 @@ class RecorderEngine:
         self._recovered, self._problem = True, ""
         newest = sorted(found.known.items(), key=lambda item: item[1].ts_ns)[-KNOWN_MAX:]
         self._known = dict(newest)
-        self._finish_due_ns = dict.fromkeys(found.segments, now_ns)
+        self._finishing.add(found.segments, now_ns)
         step = self._go_on(now_ns)
         if not found.segments:
             return step

@@ -42,11 +42,11 @@ class Scene:
         config += f'dir = "{self.root}"\nsync_interval_ms = 50\n'
         return ServiceProcess("recorder", self.directory, config, instance=name)
 
-    async def say(self, count: int = 1, frame: bytes = FRAME) -> None:
+    async def say(self, count: int = 1, frame: bytes = FRAME, origin=ORIGIN) -> None:
         now_ns = SystemClock.now_ns()
         items = [RawItem(0, RawKind.FRAME, now_ns + n, frame) for n in range(count)]
         message = RawFrames(
-            source="i#1", seq=self.seq + 1, origins=[ORIGIN], items=items, ts_recv_ns=now_ns
+            source="i#1", seq=self.seq + 1, origins=[origin], items=items, ts_recv_ns=now_ns
         )
         self.seq += count
         await self.bus.commit(None, [message])
@@ -91,6 +91,24 @@ async def test_a_recorder_that_is_stopped_leaves_finished_files(scene):
     report = verify_store(scene.root)
     assert (report.ok, report.rows) == (True, 10)
     assert not scene.missing()
+
+
+async def test_a_stop_with_many_segments_ends_in_time_and_the_next_one_goes_on(scene):
+    with scene.recorder() as recorder:
+        for number in range(150):
+            origin = RawOrigin(f"v{number}", f"v{number}.ws.1", "wss://v")
+            await scene.say(1, origin=origin)
+        await eventually(scene.all_stored, timeout_s=60)
+        assert recorder.end(signal.SIGTERM) == 0, recorder.log.read_text()
+        left = len(scene.unfinished())
+        assert left, "150 programs were not run within so short a time"
+        (told,) = (each for each in recorder.events() if each["event"] == "segments_left")
+        assert told["segments"] in {left, left + 1}, "one may end while it is broken off"
+        assert await scene.all_stored()
+        recorder.start()
+        await eventually(lambda: len(scene.unfinished()) < left, timeout_s=30)
+        recorder.end(signal.SIGTERM)
+    assert await scene.all_stored()
 
 
 async def test_a_killed_recorder_goes_on_without_a_hole(scene):

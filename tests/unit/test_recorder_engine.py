@@ -6,6 +6,7 @@ import pytest
 
 from services.recorder import engine as engine_module
 from services.recorder.engine import NOT_READ, RETRY_NS, RecorderEngine
+from services.recorder.finishing import STOP_NS
 from services.recorder.requests import (
     Finish,
     Finished,
@@ -214,6 +215,22 @@ def test_stopping_writes_and_finishes_what_there_is():
     assert finish == Finish(write.parts[0].segment)
     world.tell(Finished(finish.segment, 1))
     assert not world.engine.open_work()
+
+
+def test_a_stop_leaves_segments_that_take_too_long_to_the_next_start():
+    world = World(segments=[f"s{n}" for n in range(40)])
+    world.tell(frames(1))
+    (write,) = world.tell(Stopping())
+    assert world.written(write) == []
+    assert world.tell(Finished("s0", 1)) == [Finish("s1")]
+    world.wait(STOP_NS - 1)
+    assert len(world.engine.open_work()) == 40
+    world.tell(frames(2))
+    assert [type(each) for each in world.wait(1)] == [Write]
+    assert world.engine.open_work() == ["rows"], "frames are written whatever is left"
+    world.engine.on_message(Written({}), world.now_ns)
+    assert not world.engine.open_work()
+    assert world.tell(Finished("s1", 1)) == []
 
 
 def test_a_stop_does_not_wait_for_a_full_disk():
