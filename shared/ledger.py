@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Final
 
 from shared.engine import Action, Result
@@ -36,6 +37,7 @@ DATA_LOST: Final = "DATA_LOST"
 RISK, EXECUTOR = "risk", "executor"
 """The services that keep the ledger, each with a checkpoint of its own."""
 _MODE, _ACCOUNT = "mode", "account:"
+NOTHING_FORMER: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,17 @@ class LedgerOpening:
         service: Who asks; it holds its service's lease.
         owner: ``mode``, and ``account:<venue>`` where the service knows it.
         instance: The instance of that service.
+        former: ``account:<venue>`` as another key of the same account had it.
     """
 
-    def __init__(self, service: str, owner: Mapping[str, str], instance: str) -> None:
-        self.service, self.owner = service, owner
+    def __init__(
+        self,
+        service: str,
+        owner: Mapping[str, str],
+        instance: str,
+        former: Mapping[str, str] = NOTHING_FORMER,
+    ) -> None:
+        self.service, self.owner, self.former = service, owner, former
         self._instance = instance
         self._known_id: str | None = None
         self._loss: str | None = None
@@ -146,7 +155,7 @@ class LedgerOpening:
         Raises:
             ConfigError: The data belongs to another mode or account.
         """
-        refuse_foreign(marks, self.owner)
+        self.refuse_foreign(marks)
         lost = lost_mark(self.service)
         if self._loss is not None and "id" in marks:
             return Opened(
@@ -164,7 +173,20 @@ class LedgerOpening:
         fresh_id = blake2b(f"{self._instance} {now_ns}".encode(), digest_size=8).hexdigest()
         fresh = {lost: self._loss} if self._loss else {}
         fresh |= {"id": self._known_id or fresh_id, "ts_ns": str(now_ns), **self.owner}
-        return [WriteMarks(fresh, only_new=True), ReadMarks()]
+        told: list[MarkAction] = [WriteMarks(fresh, only_new=True), ReadMarks()]
+        changed = self._under_former_keys(marks)
+        return [WriteMarks({n: self.owner[n] for n in changed}), *told] if changed else told
+
+    def refuse_foreign(self, marks: Mapping[str, str]) -> None:
+        """Refuse data of another mode or account.
+
+        Raises:
+            ConfigError: One line with both, and what to do.
+        """
+        refuse_foreign(marks, {**self.owner, **self._under_former_keys(marks)})
+
+    def _under_former_keys(self, marks: Mapping[str, str]) -> dict[str, str]:
+        return {name: old for name, old in self.former.items() if marks.get(name) == old}
 
 
 def refuse_foreign(marks: Mapping[str, str], owner: Mapping[str, str]) -> None:
@@ -185,7 +207,7 @@ def refuse_foreign(marks: Mapping[str, str], owner: Mapping[str, str]) -> None:
             raise ConfigError(
                 f"the API key of {venue} is not the one this Redis holds the ledger of: give "
                 "bus.url another database number (like .../1), or, if it is a new key of the same "
-                f"account: redis-cli HDEL '{{arb}}:ledger' {name}"
+                f"account, name the one before: ARB_{venue.upper()}_API_KEY_FORMER"
             )
 
 

@@ -24,7 +24,6 @@ from shared.ledger import (
     ReadMarks,
     WriteMarks,
     lost_mark,
-    refuse_foreign,
 )
 from shared.messages.base import Message
 from shared.messages.market import DepthView
@@ -170,7 +169,7 @@ class LedgerEngine:
         Raises:
             ConfigError: The data on the bus belongs to another mode or account by now.
         """
-        refuse_foreign(marks, self._opening.owner)
+        self._opening.refuse_foreign(marks)
         lost = lost_mark(self._opening.service)
         loss = self._witness.look(marks)
         loss = marks.get(lost, "") or loss

@@ -20,7 +20,7 @@ from services.cli.settings import config_for_venues, to_toml
 from shared.config_sections import ExecutorConfig, RecorderConfig
 from shared.messages.base import TradingState
 from shared.services import SERVICE_OF
-from shared.streams import keys_of
+from shared.streams import EXEC_PLAN, keys_of
 from shared.watch.venue_comparison import Account, read_accounts
 from tests.rotation import CLEAN, Deployment
 from tests.stack_view import GOOD, StackView
@@ -75,6 +75,12 @@ class OwnStack(StackView):
                 self.deployment.secret(user, f"{venue}_api_key").write_text(key)
                 self.deployment.secret(user, f"{venue}_api_secret").write_text(known["secret"])
 
+    def change_venue_key(self, user: str, venue: str, name: str) -> None:
+        """Give a service another key of its account, and the id of the one that it has now."""
+        path = self.deployment.secret(user, f"{venue}_api_key")
+        self.deployment.secret(user, f"{venue}_api_key_former").write_text(path.read_text())
+        path.write_text(self.venues["credentials"][venue][name])
+
     def environ(self, name: str) -> dict[str, str]:
         """Return what a service is told: where its own secrets lie, and no other's."""
         environ = {
@@ -84,6 +90,8 @@ class OwnStack(StackView):
             "ARB_REDIS_USERNAME": name,
             "ARB_REDIS_PASSWORD_FILE": str(self.deployment.secret(name, "redis_password")),
         }
+        for path in self.deployment.secret(name, "x").parent.glob("*_api_key_former"):
+            environ[f"ARB_{path.name.upper()}_FILE"] = str(path)
         for key in keys_of(name):
             path = self.deployment.secret(name, f"{key}_key")
             environ[f"ARB_{key.upper()}_KEY_FILE"] = str(path)
@@ -110,6 +118,19 @@ class OwnStack(StackView):
         assert process.wait(STOP_S) == 0, self.log(name)
         began_ns = time.time_ns()
         self.start(name)
+        self.wait_until_well(began_ns)
+
+    def kill_with_orders_out(self, name: str) -> None:
+        """Kill a service while a plan is carried out, and wait until everything is well again."""
+
+        def is_at_work() -> bool:
+            done = {each.plan_id for each in self.plans_done_since(0)}
+            return self.newest(EXEC_PLAN, 1)[-1].plan_id not in done
+
+        eventually_sync(is_at_work, timeout_s=WELL_S, every_s=0.01, what="a plan is carried out")
+        self._processes[name].kill()
+        began_ns = time.time_ns()
+        self._processes[name].wait(10)
         self.wait_until_well(began_ns)
 
     def wait_until_well(self, after_ns: int = 0) -> None:

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from services.executor.accounts import ledger_owner, open_gateways, read_on_paper
+from services.executor.accounts import (
+    former_accounts,
+    former_variable,
+    ledger_owner,
+    open_gateways,
+    read_on_paper,
+)
 from services.executor.engine import ENGINE, ExecutorEngine, on_ledger
 from services.executor.paper import WATCHED, PaperGateway
 from services.executor.request_counts import RequestCounts
@@ -46,7 +52,11 @@ def build(
 ) -> Shell:
     """Put the executor together around its engine and the venues' gateways."""
     instance, tasks = observer.instance, Tasks()
-    whole = on_ledger(engine, ledger_owner(config), instance)
+    former = former_accounts(config)
+    for name in former:
+        venue = name.removeprefix("account:")
+        observer.notes[f"key of {venue}"] = f"changed; take {former_variable(venue)} away again"
+    whole = on_ledger(engine, ledger_owner(config), instance, former)
     paper = [gateway for gateway in gateways.values() if isinstance(gateway, PaperGateway)]
     tick_to_order = observer.latency("tick_to_order")
     timeout_s = config.executor.request_timeout_ms / 1_000

@@ -85,6 +85,34 @@ def ledger_owner(
     return owner
 
 
+def former_accounts(
+    config: Config,
+    environ: Mapping[str, str] = os.environ,  # tidy-ok: handed on to shared.config
+) -> dict[str, str]:
+    """Return what the ledger has of accounts by the keys that they had before, where one is named.
+
+    Raises:
+        ConfigError: A key is named as the one before itself.
+    """
+    former: dict[str, str] = {}
+    for name, digest in ledger_owner(config, environ).items():
+        venue = name.removeprefix("account:")
+        if venue == name or not (key := read_secret(former_variable(venue), environ)):
+            continue
+        if account_digest(key.reveal()) == digest:
+            raise ConfigError(
+                f"{former_variable(venue)} is the key itself; give the one that the account was "
+                "traded with before, or none"
+            )
+        former[name] = account_digest(key.reveal())
+    return former
+
+
+def former_variable(venue: str) -> str:
+    """Return what names the key (not its secret) that an account was traded with before."""
+    return f"ARB_{venue.upper()}_API_KEY_FORMER"
+
+
 def _paper(name: str, config: Config, rules: Rules, clock: Clock) -> PaperGateway:
     conditions = conditions_at(name, config)
 

@@ -32,7 +32,7 @@ from services.executor.state import ExecutorState, PlanRecord
 from services.executor.working_orders import WorkingOrders
 from shared.config_sections import Config, same_books
 from shared.engine import NOTHING, EngineSpec, Result, Step, Stopping
-from shared.ledger import LedgerOpening, Opened
+from shared.ledger import NOTHING_FORMER, LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command
@@ -313,9 +313,14 @@ def _judge_venues(stand_down: StandDown, orders: WorkingOrders, now_ns: int, out
     orders.requests_ended.clear()
 
 
-def on_ledger(engine: ExecutorEngine, owner: Mapping[str, str], instance: str) -> LedgerEngine:
-    """Let an engine keep the ledger."""
-    opening = LedgerOpening("executor", owner, instance)
+def on_ledger(
+    engine: ExecutorEngine,
+    owner: Mapping[str, str],
+    instance: str,
+    former: Mapping[str, str] = NOTHING_FORMER,
+) -> LedgerEngine:
+    """Let an engine keep the ledger; ``former`` as in ``LedgerOpening``."""
+    opening = LedgerOpening("executor", owner, instance, former)
     return LedgerEngine(
         engine, opening, ledger_id_of=checkpoint.ledger_id_of, only_keeps=lambda view: True
     )

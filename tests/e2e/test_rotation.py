@@ -47,3 +47,17 @@ def test_every_redis_password_is_changed_without_a_failed_plan(stack: OwnStack) 
     assert not report.problems, report.as_json()
     assert sum(report.plans.values()) > len(RUNNING)
     assert not stack.ended, "nobody ended but those who were restarted"
+
+
+def test_keys_of_a_venue_are_changed_without_losing_an_order(stack: OwnStack) -> None:
+    """Only Kraken's simulation has several keys: nonces are counted for each."""
+    stack.change_venue_key("executor", "kraken", "thirdKey")
+    stack.restart("executor")
+    stack.change_venue_key("sentinel", "kraken", "apiKey")
+    stack.restart("sentinel")
+    stack.change_venue_key("executor", "kraken", "secondKey")
+    stack.kill_with_orders_out("executor")
+    assert stack.ended == [("executor", -9)]
+    report = judged(stack)
+    assert not report.problems, report.as_json()
+    assert sum(report.plans.values()) > 3

@@ -6,6 +6,7 @@ import pytest
 
 from shared.errors import ConfigError
 from shared.ledger import (
+    NOTHING_FORMER,
     ClearMark,
     LedgerOpening,
     LossDetector,
@@ -45,8 +46,10 @@ def opened(
     owner: Marks = PAPER,
     known_id: str | None = None,
     now_ns: int = SECOND,
+    *,
+    former: Marks = NOTHING_FORMER,
 ) -> Opened:
-    opening = LedgerOpening(service, owner, f"{service}-1")
+    opening = LedgerOpening(service, owner, f"{service}-1", former)
     found: Opened | list[MarkAction] = opening.begin(known_id)
     while not isinstance(found, Opened):
         read = carry_out(found, marks)
@@ -161,7 +164,25 @@ def test_data_of_another_account_is_refused_and_a_new_venue_is_not() -> None:
     with pytest.raises(ConfigError, match="API key of alpha") as refused:
         opened(marks, "executor", {**ours, "account:alpha": account_digest("another")})
     assert "key-of" not in str(refused.value)
-    assert "HDEL '{arb}:ledger' account:alpha" in str(refused.value)
+    assert "name the one before: ARB_ALPHA_API_KEY_FORMER" in str(refused.value)
+
+
+def test_another_key_of_the_same_account_is_taken_where_the_one_before_is_named() -> None:
+    marks: Marks = {}
+    ours = {"mode": "live", "account:alpha": account_digest("first"), "account:beta": "b"}
+    opened(marks, "executor", ours)
+    theirs = {**ours, "account:alpha": account_digest("second")}
+    with pytest.raises(ConfigError, match="API key of alpha"):
+        opened(marks, "executor", theirs, former={"account:alpha": account_digest("third")})
+    assert marks["account:alpha"] == account_digest("first")
+    former = {"account:alpha": account_digest("first")}
+    opened(marks, "executor", theirs, former=former)
+    assert marks["account:alpha"] == account_digest("second")
+    assert marks["account:beta"] == "b"
+    opened(marks, "executor", theirs, former=former)  # it may stay for a while
+    opened(marks, "executor", theirs)
+    with pytest.raises(ConfigError, match="API key of alpha"):
+        opened(marks, "executor", ours)
 
 
 MARKS = {"id": "one", "alive_ns": str(100 * SECOND), "command_ns": "7"}

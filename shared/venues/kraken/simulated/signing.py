@@ -19,12 +19,14 @@ class ApiError(Exception):
 class Credentials:
     """The API keys of the simulated account; the secret is base64.
 
-    ``second_key`` is for a second process: nonces rise for each key apart. It has the same secret.
+    ``second_key`` is for a second process: nonces rise for each key apart. ``third_key`` is one to
+    change to. All have the same secret.
     """
 
     key: str
     secret: str
     second_key: str = ""
+    third_key: str = ""
 
 
 class RequestChecks:
@@ -32,7 +34,8 @@ class RequestChecks:
 
     def __init__(self, credentials: Credentials) -> None:
         self._secret = base64.b64decode(credentials.secret)
-        self._nonces = {name: -1 for name in (credentials.key, credentials.second_key) if name}
+        names = (credentials.key, credentials.second_key, credentials.third_key)
+        self._nonces = {name: -1 for name in names if name}
         self._counter = 0.0
         self._counted_ms = 0
 

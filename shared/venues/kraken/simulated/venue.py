@@ -47,11 +47,12 @@ class KrakenSpot:
         self.hub = Hub(VENUE, context)
         secret = base64.b64encode(f"{VENUE}-simulated-secret".encode()).decode()
         name = f"{VENUE}-simulated-key"
-        credentials = Credentials(name, secret, second_key=f"{name}-2")
+        credentials = Credentials(name, secret, second_key=f"{name}-2", third_key=f"{name}-3")
         self.credentials = {
             "apiKey": credentials.key,
             "secret": credentials.secret,
             "secondKey": credentials.second_key,
+            "thirdKey": credentials.third_key,
         }
         self.rest = PrivateRest(self.exchange, context.faults, RequestChecks(credentials))
         self._rest_server = RestServer(PublicRest(self.exchange), self.rest, context)
