@@ -41,7 +41,7 @@ def row(spec: ServiceSpec) -> dict[str, Any]:
         "venueKeys": spec.holds_secrets,
         "files": spec.keeps_files,
         "readsFilesOf": spec.reads_files_of,
-        "asked": {key: bool(getattr(section, key)) for key in asked},
+        "asked": {key: bool(getattr(section, key, False)) for key in asked},
         "port": getattr(section, "port", 0) if spec.network is Network.SCRAPERS else 0,
         "venuesVariable": VENUES_VARIABLE.get(spec.name, ""),
     }

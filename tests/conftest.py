@@ -63,6 +63,7 @@ collect_ignore_glob += ["*/test_top*.py"] if WITHOUT_TUI else []
 
 GROUPS = {
     "tests/e2e/": "stacks",
+    "tests/integration/test_helm_run.py": "stacks",
     "tests/integration/test_chaos.py": "chaos",
     "tests/browser/": "browser",
     "tests/integration/test_compose.py": "containers",

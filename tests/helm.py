@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from deploy.chart import CHART
@@ -26,13 +27,15 @@ class Refused(Exception):
     """Helm does not render the chart with these values; the text says why."""
 
 
-def render(values: Mapping[str, Any] | None = None, release: str = RELEASE) -> list[Object]:
+def render(
+    values: Mapping[str, Any] | None = None, *, release: str = RELEASE, chart: Path = CHART
+) -> list[Object]:
     """Return the objects that the chart makes of values.
 
     Raises:
         Refused: The values are refused.
     """
-    answer = _ask({"do": "render", "values": values or {}, "release": release})
+    answer = _ask(_job(values, release, chart))
     if "refused" in answer:
         raise Refused(answer["refused"])
     return answer["objects"]
@@ -40,7 +43,11 @@ def render(values: Mapping[str, Any] | None = None, release: str = RELEASE) -> l
 
 def notes(values: Mapping[str, Any] | None = None) -> str:
     """Return what Helm says after it has installed the chart."""
-    return _ask({"do": "render", "values": values or {}, "release": RELEASE})["notes"]
+    return _ask(_job(values, RELEASE, CHART))["notes"]
+
+
+def _job(values: Mapping[str, Any] | None, release: str, chart: Path) -> dict[str, Any]:
+    return {"do": "render", "values": values or {}, "release": release, "chart": str(chart)}
 
 
 def lint(values: Mapping[str, Any] | None = None) -> list[str]:
@@ -85,7 +92,7 @@ def _rendered(job: Mapping[str, Any]) -> Any:
     import helm_python
     import yaml
 
-    with helm_python.Chart.load(CHART) as chart:
+    with helm_python.Chart.load(job["chart"]) as chart:
         try:
             files = chart.render(job["values"], name=job["release"], namespace=NAMESPACE)
         except helm_python.HelmError as error:

@@ -25,6 +25,7 @@ VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
 SECRET_FOLDER = "/run/arb/secret/"
 IS_SECRET = re.compile(r"(KEY|SECRET|PASSWORD|TOKEN|LEDGER_URL)$")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 TAG = re.compile(r"[^:@]+(:[0-9]+/[^:@]+)?:(?!latest$)[A-Za-z0-9_.-]+")
 INSIDE = [
     ipaddress.ip_network(text)
@@ -82,6 +83,12 @@ def findings(objects: Sequence[Object]) -> list[str]:
     names = [f"{each['kind']} {each['metadata']['name']}" for each in objects]
     found += [f"{name}: twice" for name in sorted({n for n in names if names.count(n) > 1})]
     found += [f"{n}: not a name" for n in names if not NAME.fullmatch(n.partition(" ")[2])]
+    for each in objects:
+        own = each["metadata"].get("labels", {})
+        labels = (
+            own | each.get("spec", {}).get("template", {}).get("metadata", {"labels": {}})["labels"]
+        )
+        found += [f"{v!r}: no value of a label" for v in labels.values() if not LABEL.fullmatch(v)]
     for each in of_kind(objects, "ConfigMap"):
         for name in each["data"]:
             if name != "arb.toml" and not name.endswith(".py"):

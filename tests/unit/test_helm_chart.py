@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy.chart import ASKED_BY, SCHEMA, TABLE, row
+from deploy.chart import ASKED_BY, SCHEMA, TABLE, row, schema, table
 from shared.config import parse_config
 from shared.services import (
     ALL_SERVICES,
@@ -20,6 +23,7 @@ from shared.services import (
     SERVICES,
     USUAL_SERVICES,
     Instances,
+    Network,
 )
 from shared.venues.registry import EVERY, load_account_feed, load_feed
 from tests.helm import Object, Refused, invalid, lint, notes, render
@@ -205,6 +209,7 @@ BROKEN: dict[str, Callable[[list[Object]], Any]] = {
     "reaches everything": on_policy(lambda s: s["egress"].append({})),
     "reaches the internet": on_policy(lambda s: s["egress"].append(EVERYWHERE)),
     "reaches 169.254.169.254/32": on_policy(lambda s: s["egress"].append(EVERYWHERE)),
+    "no value of a label": lambda objects: objects[0]["metadata"]["labels"].update(x="v" * 64),
     "the chart may not make one": lambda objects: objects.append(
         {"kind": "Secret", "metadata": {"name": "x"}}
     ),
@@ -392,8 +397,8 @@ def test_what_would_not_run_is_refused_with_its_place(case: str) -> None:
 
 
 def test_long_names_stay_names() -> None:
-    venue = "v" * 60
-    values = {"config": f'[venues.{venue}]\nadapter = "binance"\ninstruments = ["BTC/USDT"]\n'}
+    venue = "V_" * 31 + "_."  # 64 characters, the longest
+    values = {"config": f'[venues."{venue}"]\nadapter = "binance"\ninstruments = ["BTC/USDT"]\n'}
     assert findings(render(values, release="r" * 53)) == []
 
 
@@ -409,8 +414,8 @@ def test_ports_of_every_venue_are_open(rendered: dict[str, list[Object]]) -> Non
 
 
 def test_the_table_and_the_schema_are_of_every_service() -> None:
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    assert tuple(schema["properties"]["services"]["properties"]) == SERVICE_NAMES
+    written = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    assert tuple(written["properties"]["services"]["properties"]) == SERVICE_NAMES
     for spec in ALL_SERVICES:
         assert f"{spec.name}:\n" in TABLE.read_text(encoding="utf-8")
         assert bool(row(spec)["asked"]) == (spec.name not in SERVICES)
@@ -422,6 +427,24 @@ def test_the_chart_is_of_this_version() -> None:
     assert f'\nappVersion: "{project["version"]}"' in chart
     image = container_of(deployments(render())["arb-arbstream-risk"])["image"]
     assert image == f"arbstream:{project['version']}"
+
+
+def test_a_new_service_is_deployed_by_its_row_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting the places: no template names it, and the table and the schema are written."""
+    watcher = replace(SERVICE_OF["risk"], name="watcher", network=Network.VENUES)
+    monkeypatch.setattr("deploy.chart.ALL_SERVICES", (*ALL_SERVICES, watcher))
+    monkeypatch.setitem(SERVICE_OF, "watcher", watcher)
+    chart = tmp_path / "arbstream"
+    shutil.copytree(SCHEMA.parent, chart)
+    (chart / TABLE.name).write_text(table(), encoding="utf-8")
+    (chart / SCHEMA.name).write_text(schema(SCHEMA.read_text(encoding="utf-8")), encoding="utf-8")
+    objects = render({"services": {"watcher": {"replicas": 3}}}, chart=chart)
+    assert findings(objects) == []
+    deployed = deployments(objects)["arb-arbstream-watcher"]
+    assert deployed["spec"]["replicas"] == 3
+    assert container_of(deployed)["command"] == ["python", "-m", "services.watcher"]
 
 
 def test_the_manual_installs_what_the_chart_takes() -> None:

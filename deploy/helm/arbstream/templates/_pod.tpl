@@ -114,7 +114,7 @@ topologySpreadConstraints:
     topologyKey: kubernetes.io/hostname
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
-      matchLabels: {{- include "arbstream.selector" (list $root $workload.service) | nindent 8 }}
+      matchLabels: {{- include "arbstream.podSelector" . | nindent 8 }}
 {{- end }}
 containers:
   - name: {{ $workload.service }}

@@ -1,7 +1,7 @@
 {{/* The name that all objects begin with. */}}
 {{- define "arbstream.fullname" -}}
 {{- $name := contains "arbstream" .Release.Name | ternary .Release.Name (printf "%s-arbstream" .Release.Name) -}}
-{{- $name | trunc 30 | trimSuffix "-" -}}
+{{- $name | trunc 30 | trimAll "-" -}}
 {{- end }}
 
 {{/* Labels of an object. Of: root, service (empty: of all). */}}
@@ -22,6 +22,12 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 app.kubernetes.io/name: arbstream
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* What the pods of one workload are found by. Of: root, workload. */}}
+{{- define "arbstream.podSelector" -}}
+{{- include "arbstream.selector" (list (index . 0) (index . 1).service) }}
+arbstream/workload: {{ (index . 1).name }}
 {{- end }}
 
 {{/*
@@ -51,7 +57,7 @@ services.yaml, its own values, its venue where there is one per venue, and its r
   {{- range $venue := $runs | ternary $venues list }}
     {{- $name := printf "%s-%s" $fullname $service }}
     {{- if $venue }}
-      {{- $name = printf "%s-%s" $name ($venue | lower | replace "_" "-" | replace "." "-") | trunc 52 | trimSuffix "-" }}
+      {{- $name = printf "%s-%s" $name ($venue | lower | replace "_" "-" | replace "." "-") | trunc 52 | trimAll "-" }}
     {{- end }}
     {{- if hasKey $names $name }}
       {{- fail (printf "venues %s and %s would both be named %s; rename one" (get $names $name) $venue $name) }}
