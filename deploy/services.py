@@ -50,6 +50,9 @@ FILES = "/var/lib/arbstream"
 PROFILES = {"recorder": "record", "notifier": "notify"}
 """The profile of compose that brings along a service which runs on request."""
 
+WATCHING_SHARES = 256
+"""Of the processor, where others have 1,024: counts only while there is not enough for all."""
+
 
 def directory_variable(service: str) -> str:
     """Return the variable that says where the files of a service are."""
@@ -78,6 +81,7 @@ def compose_service(spec: ServiceSpec) -> list[str]:
         f"    command: [services.{spec.name}]",
         *(["    depends_on:", "      <<: *needs", *needs] if needs else []),
         f"    {NETWORKS[spec.network]}",
+        *([f"    cpu_shares: {WATCHING_SHARES}"] if spec.gives_way else []),
         *([_published(spec.name)] if is_scraped else []),
         f"    environment: {{<<: *{environment}, {own}}}",
         f"    volumes: [{mounts}, secret-{spec.name}:/run/arb/secret:ro]",
@@ -196,6 +200,17 @@ def files_drop_in(spec: ServiceSpec) -> str:
     )
 
 
+def priority_drop_in(spec: ServiceSpec) -> str:
+    """Return what systemd adds to the unit of a service that only watches."""
+    weight = WATCHING_SHARES * 100 // 1024
+    return (
+        f"# From shared/services.py by {COMMAND}\n"
+        f"# The {spec.name} only watches: where there is not enough for all, those that trade\n"
+        "# have the processor and the disk first.\n"
+        f"[Service]\nCPUWeight={weight}\nIOWeight={weight}\n"
+    )
+
+
 def network_drop_in(spec: ServiceSpec) -> str:
     """Return what systemd adds to the unit of a service that reaches nothing beside Redis."""
     return (
@@ -256,6 +271,9 @@ def generated() -> dict[Path, str]:
         if spec.network is Network.NONE:
             folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
             files[folder / "network.conf"] = network_drop_in(spec)
+        if spec.gives_way:
+            folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
+            files[folder / "priority.conf"] = priority_drop_in(spec)
         if spec.reads_machine:
             folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
             files[folder / "machine.conf"] = machine_drop_in(spec)

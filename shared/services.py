@@ -84,6 +84,11 @@ class ServiceSpec:
     measures: bool = False
     own_secrets: str = ""
 
+    @property
+    def gives_way(self) -> bool:
+        """Whether those that trade have the processor first: it only watches."""
+        return self.is_optional and not self.holds_secrets
+
 
 # The supervisor starts them in this order. Stop ranks: what makes new work goes first, then what
 # finishes it, then what that needed.

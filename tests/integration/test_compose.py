@@ -20,6 +20,7 @@ from deploy.services import FILES
 from shared.messages.base import TradingState
 from shared.messages.control import CommandKind, Heartbeat
 from shared.messages.execution import PlanOutcome
+from shared.services import ALL_SERVICES
 from shared.services import USUAL_SERVICES as SERVICES
 from shared.streams import (
     EXEC_EVENT,
@@ -93,11 +94,16 @@ def test_containers_are_confined(stack: ComposeStack) -> None:
         assert host["ReadonlyRootfs"], f"{name}: root is writable"
         assert host["CapDrop"] == ["ALL"] and not host["CapAdd"], f"{name}: capabilities"
         assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert 0 < host["PidsLimit"] <= 256, f"{name}: any number of processes"
+        assert host["Memory"] or "prepare" in name, f"{name}: any amount of memory"
         assert container["Config"]["User"] in {"10001:10001", "redis"}, f"{name}: runs as root"
         for bindings in (host["PortBindings"] or {}).values():
             assert all(b["HostIp"] == "127.0.0.1" for b in bindings), f"{name}: beyond loopback"
     for service in ("orderbook", "scanner", "risk"):
         assert stack.container(service)["HostConfig"]["NetworkMode"] == "none"
+    shares = {s: stack.container(s)["HostConfig"]["CpuShares"] for s in SERVICES}
+    watching = {spec.name for spec in ALL_SERVICES if spec.gives_way}
+    assert {service for service, share in shares.items() if share} == watching & set(SERVICES)
 
 
 def test_only_redis_can_write_where_its_socket_is(stack: ComposeStack) -> None:

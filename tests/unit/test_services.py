@@ -161,3 +161,14 @@ def test_containers_and_systemd_wait_longer_than_any_drain() -> None:
     unit = re.search(r"TimeoutStopSec=(\d+)", (SYSTEMD / "arbstream@.service").read_text())
     assert compose and unit
     assert min(int(compose[1]), int(unit[1])) > drain_s
+
+
+def test_who_only_watches_gives_way_to_those_that_trade() -> None:
+    watching = {spec.name for spec in ALL_SERVICES if spec.gives_way}
+    assert watching == {"recorder", "exporter", "notifier", "dashboard"}
+    for spec in ALL_SERVICES:
+        path = SYSTEMD / f"arbstream@{spec.name}.service.d" / "priority.conf"
+        assert path.exists() == spec.gives_way
+        if spec.gives_way:
+            assert "\nCPUWeight=25\nIOWeight=25\n" in path.read_text()
+        assert ("    cpu_shares: 256" in compose_service(spec)) == spec.gives_way
