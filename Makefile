@@ -1,6 +1,6 @@
 # arbstream. `make` alone lists the targets. Each is also a plain command in README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench research sim chaos drill soak up down logs venues lint types clean imports
+.PHONY: help demo test check bench research sim chaos drill drill-feeds soak up down logs venues lint types clean imports
 
 # pyenv and the like leave names on PATH that do not run: take the first that really is new enough.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
@@ -68,6 +68,9 @@ chaos: $(READY) #-- random faults on the stack in containers, and whether the bo
 
 drill: $(READY) #-- every fault of market data at every simulated venue, judged by what the books really were (SEED=7 ROUNDS=3 OUT=FILE)
 	@$(BIN)/python -m tests.drill --seed $(SEED) --rounds $(or $(ROUNDS),1) $(if $(OUT),--json $(OUT))
+
+drill-feeds: $(READY) #-- two ingestors of each venue that can have them, either killed at random, every view judged (SECONDS=600 SEED=7 OUT=FILE)
+	@$(BIN)/python -m tests.drill.two_feeds --seconds $(or $(SECONDS),600) --seed $(SEED) $(if $(OUT),--json $(OUT))
 
 soak: $(BROWSER_READY) #-- the whole system for hours, sampled and hurt every now and then, with a report (HOURS=24 SEED=7 OUT=DIR)
 	@$(BIN)/python -m tests.soak --hours $(or $(HOURS),24) --seed $(SEED) --out $(or $(OUT),.arb/soak)

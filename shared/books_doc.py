@@ -21,6 +21,7 @@ _COLUMNS = (
     "a new snapshot takes",
     "not proved by the venue",
     "audit",
+    "two feeds",
 )
 _HEAD = f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|\n"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "books.md"
@@ -49,6 +50,7 @@ def _row(venue: str) -> str:
         proof.resync,
         proof.unproved,
         _audit_text(load_book_audit(venue)),
+        "by number" if proof.numbers_of_book else "no",
     ]
     return f"| {' | '.join(cells)} |\n"
 

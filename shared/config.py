@@ -6,6 +6,7 @@ types and impossible values are refused with the place and what would be right.
 Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_REDIS_TLS_CA_FILE``, ``ARB_INSTANCE``,
 ``ARB_HTTP_HOST``, ``ARB_HTTP_PORT``, ``ARB_EXPORTER_HOST``, ``ARB_EXPORTER_PORT``,
 ``ARB_DASHBOARD_*`` (shared/config_dashboard.py), ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
+``ARB_INGESTOR_FEED`` (shared/two_feeds.py),
 ``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``, ``ARB_RECORD``, ``ARB_LEDGER``,
 ``ARB_RECORDER_DIR``; secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``,
 ``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, ``ARB_PLAN_KEY``, ``ARB_COMMAND_KEY``,

@@ -51,6 +51,7 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     ``audit_every_s`` is how often each book is compared with the venue's REST book, as far as a
     tenth of its rate budget goes; 0: never.
     ``accept_unproved`` takes books for LIVE of which nothing proves that no change was lost.
+    With ``two_feeds`` two ingestors follow the venue, a and b (``ARB_INGESTOR_FEED``).
     """
 
     instruments: list[str]
@@ -65,6 +66,7 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     ccxt_id: str = ""
     audit_every_s: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
     accept_unproved: bool = False
+    two_feeds: bool = False
 
 
 def same_books(venues: Mapping[str, VenueConfig]) -> dict[str, str]:

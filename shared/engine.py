@@ -131,10 +131,10 @@ class ShardedEngine(Engine, Protocol):
     def drop_shard(self, shard: int) -> None:
         """Forget a shard."""
 
-    def names(self, shard: int) -> list[tuple[str, str]]:
+    def names(self, shard: int) -> list[tuple[str, ...]]:
         """Return the parts of a shard."""
 
-    def save_part(self, name: tuple[str, str]) -> bytes:
+    def save_part(self, name: tuple[str, ...]) -> bytes:
         """Return the state of one part."""
 
     def join_parts(self, entry_id: str, parts: Sequence[bytes]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from shared.messages.base import BookState, FeedName
 from shared.messages.market import VenueStatus
 
 GONE_NS: Final = 8_000_000_000
@@ -27,3 +28,35 @@ def keep_newest(feeds: Feeds, told: VenueStatus) -> None:
     place = told.venue, told.source
     if place in feeds or len(feeds) < FEEDS_MAX:
         feeds[place] = told
+
+
+def of_venues(feeds: Feeds) -> dict[str, VenueStatus]:
+    """Return the status that counts of each venue.
+
+    Ingestors may share a venue's instruments: then the worst one's. Where two follow the same ones,
+    feeds a and b, the better one's.
+    """
+    found: dict[str, VenueStatus] = {}
+    for (venue, _), status in sorted(feeds.items()):
+        known = found.get(venue)
+        if known is None or _counts_more(status, known):
+            found[venue] = status
+    return found
+
+
+def _counts_more(status: VenueStatus, known: VenueStatus) -> bool:
+    is_live = status.state is BookState.LIVE
+    if is_live is (known.state is BookState.LIVE):
+        return status.ts_ns > known.ts_ns
+    are_two = FeedName.ONLY not in (status.feed, known.feed)
+    return is_live if are_two else not is_live
+
+
+def of_two_feeds(feeds: Feeds) -> dict[tuple[str, FeedName], VenueStatus]:
+    """Return the newest status of each feed of the venues that two ingestors follow."""
+    found: dict[tuple[str, FeedName], VenueStatus] = {}
+    for (venue, _), status in sorted(feeds.items()):
+        place = venue, status.feed
+        if status.feed and (place not in found or status.ts_ns > found[place].ts_ns):
+            found[place] = status
+    return found

@@ -49,6 +49,11 @@ def _by_book(message: Any) -> str:
     return f"{message.venue}|{message.instrument}"
 
 
+def _by_feed(message: Any) -> str:
+    """Two ingestors may follow one venue: what one says replaces nothing of the other's."""
+    return f"{message.venue}|{message.instrument}|{message.feed}"
+
+
 def _by_funding(message: Any) -> str:
     """A settlement is a fact of its own, which no later one replaces."""
     settled_ns = message.ts_funding_ns if type(message) is market.FundingSettled else ""
@@ -165,7 +170,7 @@ MD_STATUS = StreamSpec(
     format=Format.JSON,
     entries_max=1_000,
     bytes_max=4 * _MB,
-    conflate=_by_book,
+    conflate=_by_feed,
     backfill=50,
 )
 MD_INSTRUMENT = StreamSpec(
@@ -187,7 +192,7 @@ MD_RESYNC = StreamSpec(
     format=Format.JSON,
     entries_max=1_000,
     bytes_max=2 * _MB,
-    conflate=_by_book,
+    conflate=_by_feed,
 )
 MD_DEPTH = StreamSpec(
     name="md.depth",

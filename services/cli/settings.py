@@ -36,6 +36,7 @@ from shared.feeds import extras_of
 from shared.store.extra import must_have
 from shared.strategy_inputs import check_strategies
 from shared.streams import SIGNED
+from shared.two_feeds import check_two_feeds, venues_of_feed
 from shared.venues.ccxt_classes import check_exchange
 from shared.venues.ccxt_source import check_fee
 from shared.venues.registry import check_streaming, check_takes_orders, load_feed
@@ -180,6 +181,10 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
             extras_of(name, venue, feed.extras)
         except ConfigError as error:
             raise ConfigError(f"{where}: venues.{name}: {error}") from error
+    try:
+        check_two_feeds(config.venues)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
     check_gateways(config, where)
     Endpoint(config.bus, f"{where}: bus.url (or ARB_REDIS_URL)")
     if config.bus.tls_ca_file:
@@ -187,7 +192,7 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
     for name in secret_names(config):
         read_secret(name, environ)
     accept_unsigned_until_ns(config.bus)
-    ingestor_venues(config, environ)
+    venues_of_feed(ingestor_venues(config, environ), environ)
     simulated_host(environ)
     position_interval_ms(environ)
     check_live(config, environ)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from services.cli.output import note
@@ -22,12 +23,15 @@ from shared.clock import SystemClock
 from shared.config_sections import Config
 from shared.embedded import EmbeddedServer
 from shared.errors import ArbError, BusUnavailable, ConfigError
+from shared.messages.base import FeedName
 from shared.services import ALL_SERVICES, SERVICE_OF, SERVICES
 from shared.streams import CTL_COMMAND, SIGNED, keys_of
+from shared.two_feeds import VARIABLE
 from shared.watch.link import open_link
 
 BUS, VENUES = "valkey", "venuesim"
 DASHBOARD = "dashboard"
+INGESTOR, SECOND_INGESTOR = "ingestor", "ingestor-b"
 NOT_NEEDED = frozenset((DASHBOARD, "notifier"))
 """Services that are only looked at: where one cannot start, trading goes on without it."""
 STOP_RANK = {
@@ -81,6 +85,18 @@ def service_program(
         log=log,
         is_needed=name not in NOT_NEEDED,
     )
+
+
+def second_ingestor(environ: Mapping[str, str], *, log: Path | None) -> Program:
+    """Return how the ingestor is run that is feed b of the venues with ``two_feeds``."""
+    instance = f"{environ['ARB_INSTANCE']}-b" if environ.get("ARB_INSTANCE") else SECOND_INGESTOR
+    own = {**environ, VARIABLE: FeedName.B.value, "ARB_INSTANCE": instance}
+    return replace(service_program(INGESTOR, own, log=log), name=SECOND_INGESTOR)
+
+
+def has_two_feeds(config: Config) -> bool:
+    """Tell whether two ingestors are to follow any venue."""
+    return any(venue.two_feeds for venue in config.venues.values())
 
 
 def _is_venue_secret(name: str) -> bool:
@@ -220,6 +236,8 @@ class Stack:
             await self.supervisor.add(
                 service_program(name, environ, log=self.log(name), secrets=secrets)
             )
+            if name == INGESTOR and has_two_feeds(config):
+                await self.supervisor.add(second_ingestor(environ, log=self.log(SECOND_INGESTOR)))
 
     def log(self, name: str) -> Path:
         """Return where a program's log is."""

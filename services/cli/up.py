@@ -13,13 +13,23 @@ from pathlib import Path
 
 from services.cli import settings
 from services.cli.output import emit_json, note
-from services.cli.stack import BUS, BUS_READY_WITHIN_S, DASHBOARD, STOP_RANK, service_program
+from services.cli.stack import (
+    BUS,
+    BUS_READY_WITHIN_S,
+    DASHBOARD,
+    INGESTOR,
+    STOP_RANK,
+    has_two_feeds,
+    second_ingestor,
+    service_program,
+)
 from services.cli.supervisor import Program, Supervisor
 from shared.clock import SystemClock
 from shared.config import DEFAULT_CONFIG
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable, ConfigError
 from shared.services import SERVICE_NAMES
+from shared.two_feeds import VARIABLE
 from shared.watch.link import Target, open_link
 
 EXIT_WELL, EXIT_NOT_WELL = 0, 1
@@ -47,7 +57,7 @@ async def run_up(config_path: str | None, as_json: bool, *, is_embedded: bool = 
     bundled = _bundled(target, held) if is_embedded else None
     if bundled is not None:
         target = replace(target, remedy=f"{bundled.log} says why")
-    environ = dict(os.environ)
+    environ = {k: v for k, v in os.environ.items() if k != VARIABLE}  # both feeds run here
     if config_path is not None:
         environ["ARB_CONFIG"] = config_path
     wanted = {
@@ -63,6 +73,8 @@ async def run_up(config_path: str | None, as_json: bool, *, is_embedded: bool = 
         service_program(name, environ, log=None, gives_commands=name in commanding)
         for name in names
     ]
+    if has_two_feeds(config):
+        programs.insert(1 + names.index(INGESTOR), second_ingestor(environ, log=None))
     supervisor = Supervisor([bundled] if bundled else (), lambda line: note(f"arb up: {line}"))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -73,7 +85,7 @@ async def run_up(config_path: str | None, as_json: bool, *, is_embedded: bool = 
         where = await _where(target, BUS_READY_WITHIN_S if bundled else 0)
         for program in programs:
             await supervisor.add(program)
-        note(f"arb up: {', '.join(names)} on {where}; Ctrl-C stops them")
+        note(f"arb up: {', '.join(each.name for each in programs)} on {where}; Ctrl-C stops them")
         waits = [asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.gave_up.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

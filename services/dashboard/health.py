@@ -127,6 +127,7 @@ class Health:
                 "kind": "feed",
                 "venue": venue,
                 "source": source,
+                "feed": status.feed,
                 "state": status.state,
                 "reason": status.reason,
             }

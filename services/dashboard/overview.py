@@ -14,8 +14,7 @@ from services.dashboard.money import Money
 from services.dashboard.plans import Plans
 from services.dashboard.topic import Topic
 from services.dashboard.values import amount, moment, ms, rounded
-from shared.messages.base import BookState
-from shared.messages.market import VenueStatus
+from shared.feed_statuses import of_venues
 
 CELLS_MAX: Final = 64
 
@@ -81,9 +80,10 @@ class Overview:
     def _of_venues(self, money: Money, now_ns: int) -> list[dict[str, Any]]:
         books = self._market.live_books(now_ns)
         down = money.executor.venues_down if money.executor is not None else None
+        feeds = of_venues(self._market.feeds)
         rows = []
         for venue in self._venues:
-            feed = _worst_feed(s for (name, _), s in self._market.feeds.items() if name == venue)
+            feed = feeds.get(venue)
             live, every = books.get(venue, (0, 0))
             stops = {k: why for k, why in (down or {}).items() if k.partition("|")[0] == venue}
             rows.append(
@@ -99,11 +99,6 @@ class Overview:
                 }
             )
         return rows
-
-
-def _worst_feed(feeds: Iterable[VenueStatus]) -> VenueStatus | None:
-    """Return a feed that is not LIVE, else the one that was heard last."""
-    return max(feeds, key=lambda feed: (feed.state is not BookState.LIVE, feed.ts_ns), default=None)
 
 
 def _quiet(decisions: Decisions, now_ns: int) -> dict[str, Any]:

@@ -35,6 +35,7 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
         m.FEED_RESYNCS,
         m.FEED_RECONNECTS,
         m.FEED_UP,
+        v.FEED_OF_TWO_UP,
         m.BOOKS,
         m.BOOK_TIME,
         v.CLOCK_OFFSET,

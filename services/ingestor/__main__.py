@@ -12,13 +12,15 @@ from contextlib import asynccontextmanager
 from services.ingestor.app import NAME, build, new_engine
 from shared.bus.opening import open_bus
 from shared.clock import SystemClock
-from shared.config import ingestor_venues, position_interval_ms
+from shared.config import ENVIRON, ingestor_venues, position_interval_ms
 from shared.config_sections import Config
+from shared.messages.base import FeedName
 from shared.observe import Observer
 from shared.runner import run_service
 from shared.runtime.shell import Shell
 from shared.services import SERVICE_OF
 from shared.strategy_inputs import feeds_of_strategies
+from shared.two_feeds import venues_of_feed
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,8 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     }
     for name, why in notes.items():
         log.warning("strategy_not_asked", extra={"about": name, "reason": why})
-    engine = new_engine(ingestor_venues(config), clock, observer, wanted.feeds)
+    feed, venues = venues_of_feed(ingestor_venues(config), ENVIRON)
+    engine = new_engine(venues, clock, observer, wanted.feeds, feed)
     bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
         interval_s = position_interval_ms() / 1_000
@@ -44,7 +47,8 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
             clock,
             observer,
             position_interval_s=interval_s,
-            recorded=config.recorder.enabled,
+            # What feed a receives is enough: a recording is replayed as of one ingestor.
+            recorded=config.recorder.enabled and feed is FeedName.A,
             notes=notes,
         )
     finally:

@@ -16,6 +16,7 @@ from shared.clock import Clock
 from shared.config_sections import VenueConfig
 from shared.engine import Engine
 from shared.feeds import WantedFeed
+from shared.messages.base import FeedName
 from shared.observe import Observer
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
@@ -29,15 +30,18 @@ def new_engine(
     clock: Clock,
     observer: Observer,
     wanted: Iterable[WantedFeed] = (),
+    feed: FeedName = FeedName.A,
 ) -> IngestorEngine:
     """Return an engine for the venues by configured name; ``wanted`` is what strategies ask for.
+
+    ``feed`` is which ingestor this is of venues that two follow.
 
     Raises:
         ConfigError: A venue that is unknown, or a URL that cannot be one.
     """
     started_ns = clock.now_ns()
     return IngestorEngine(
-        venue_settings(venues, wanted),
+        venue_settings(venues, wanted, feed),
         # Another process may carry the same instance's name.
         source=f"{observer.instance}#{started_ns:x}",
         uniform=random.Random(started_ns).uniform,

@@ -23,7 +23,7 @@ from shared.alerting.table import RULE_OF
 from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
 from shared.engine import Result
-from shared.feed_statuses import Feeds, keep_newest
+from shared.feed_statuses import Feeds, keep_newest, of_venues
 from shared.limit_changes import limits_in_force
 from shared.messages.base import BookState, Certainty, Message, TradingState
 from shared.messages.control import Heartbeat, Severity
@@ -53,6 +53,7 @@ SAID_OTHERWISE: Final = {
     "ArbMissing": "ArbDown tells of a service that was never heard as well",
     "ArbExporterDown": "nothing here is judged by the exporter; ArbDown tells when it falls silent",
     "ArbCriticalAlert": "every alert is told itself",
+    "ArbFeedOfTwoLost": "the orderbook service's own alert, FEED_LOST",
     "ArbWatchdog": "the ping of heartbeat_url",
 }
 """The other rows, and what tells people in their place."""
@@ -238,10 +239,11 @@ class Checks:
             yield Found(down, 0, lasts_ns("ArbVenueOrdersDown"))
 
     def _of_feeds(self) -> Iterator[Found]:
-        down: dict[str, str] = {}
-        for (venue, _), status in sorted(self._feeds.items()):
-            if status.state is not BookState.LIVE:
-                down[venue] = status.reason or status.state.value
+        down = {
+            venue: status.reason or status.state.value
+            for venue, status in of_venues(self._feeds).items()
+            if status.state is not BookState.LIVE
+        }
         for venue, reason in down.items():
             found = _cause("ArbFeedSilent", subject=venue, detail=reason)
             yield Found(found, 0, lasts_ns("ArbFeedSilent"))

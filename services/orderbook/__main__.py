@@ -5,7 +5,7 @@ Every decision is in ``engine.py`` and ``tracked.py``; this module only wires th
 
 from __future__ import annotations
 
-from services.orderbook.engine import OrderbookEngine, accepted_venues
+from services.orderbook.engine import new_engine
 from shared import streams
 from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus
@@ -26,7 +26,7 @@ NAME = "orderbook"
 
 def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
     """Put the orderbook service together."""
-    engine = OrderbookEngine(config.orderbook, config.bus.shards, accepted_venues(config))
+    engine = new_engine(config)
     saved_shards = SavedShards(
         NAME,
         streams.MD_BOOK,

@@ -19,8 +19,9 @@ ones that go wrong unseen, by a removal that was never heard of; those are compa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from services.orderbook.facts import name_of
 from services.orderbook.tracked import TrackedBook
 from shared.domain.book import Book
 from shared.messages.book_audit import (
@@ -43,7 +44,7 @@ TEXT_MAX = 300
 """Characters of the differences that a book's reason names."""
 _INFINITY = float("inf")
 
-BookName = tuple[str, str]
+BookName = tuple[str, ...]
 Place = tuple[str, float]
 """Side and price of a level."""
 
@@ -118,25 +119,27 @@ class Audits:
         """
         if asked.epoch != book.epoch:
             return
-        self.running[book.venue, book.instrument] = Comparison(asked, book.seq)
+        self.running[book.name] = Comparison(asked, book.seq)
 
     def on_answer(self, answer: BookAudit) -> None:
         """It came."""
-        comparison = self.running.get((answer.venue, answer.instrument))
+        comparison = self.running.get(name_of(answer))
         if comparison is not None and comparison.epoch == answer.epoch:
             comparison.answer = answer
 
     def on_delta(self, delta: BookDelta) -> None:
         """Levels changed; call it while any comparison is running."""
-        comparison = self.running.get((delta.venue, delta.instrument))
+        comparison = self.running.get(name_of(delta))
         if comparison is not None:
             comparison.on_delta(delta)
 
-    def finished(self, books: Mapping[BookName, TrackedBook], now_ns: int) -> list[BookAudited]:
+    def finished(
+        self, find: Callable[[BookName], TrackedBook | None], now_ns: int
+    ) -> list[BookAudited]:
         """Return the comparisons that end now; a book that failed has broken by then."""
         ended: list[BookAudited] = []
         for name, comparison in list(self.running.items()):
-            book = books.get(name)
+            book = find(name)
             if book is None:
                 del self.running[name]
                 continue

@@ -7,31 +7,30 @@ from typing import Final
 
 import msgspec
 
+from services.orderbook.arbitration import Arbitration
 from services.orderbook.audits import Audits
+from services.orderbook.facts import name_of
 from services.orderbook.tracked import TrackedBook
+from services.orderbook.views import Views, refresh_request
 from shared.bus.port import shard_of
 from shared.config_sections import Config, OrderbookConfig
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.errors import CodecError
-from shared.messages.base import BookState, Message
+from shared.messages.base import BookState, FeedName, Message
 from shared.messages.book_audit import AuditVerdict, BookAudit, BookAuditAsked, BookAudited
 from shared.messages.control import Alert, Severity
-from shared.messages.market import (
-    BookDelta,
-    BookSnapshot,
-    DepthView,
-    Level,
-    ResyncRequest,
-    VenueStatus,
-)
+from shared.messages.market import BookDelta, BookSnapshot, VenueStatus
 
 _LIVE: Final = BookState.LIVE
+_ONLY: Final = FeedName.ONLY
 
 BOOKS_MAX = 4_096
 """Books followed; messages of more are refused and counted."""
 NOT_LIVE_REFRESH_NS = 1_000_000_000
 """How often the view of a book that is not LIVE is repeated."""
 
+ALERTING_SHARD = 0
+"""Who owns it tells of feeds that are lost, so that several instances do not all do."""
 ALERT_DIFFERENCES_MAX = 3
 """How many differing levels an alert names."""
 
@@ -53,6 +52,8 @@ _COUNTERS = (
     "audits_differ",
     "audits_undecided",
     "audits_failed",
+    "feeds_duplicates",
+    "feeds_diverged",
 )
 
 
@@ -83,10 +84,15 @@ class OrderbookEngine:
         config: Depth, staleness and refresh.
         shards: How many shards there are.
         accepted: Venues whose books are taken for LIVE though nothing proves them.
+        two_feeds: Venues that two ingestors follow.
     """
 
     def __init__(
-        self, config: OrderbookConfig, shards: int = 1, accepted: Collection[str] = ()
+        self,
+        config: OrderbookConfig,
+        shards: int = 1,
+        accepted: Collection[str] = (),
+        two_feeds: Collection[str] = (),
     ) -> None:
         self._config, self._shards, self._accepted = config, shards, accepted
         self._refresh_ns = config.refresh_ms * _MS
@@ -94,7 +100,17 @@ class OrderbookEngine:
         self._next_tick_ns: int | None = None
         self._owned: dict[int, None] = {}
         self._books: dict[tuple[str, str], TrackedBook] = {}
+        """Those that one ingestor feeds."""
         self._counters = dict.fromkeys(_COUNTERS, 0)
+        self._views = Views(config.depth_levels, self._counters)
+        self._arbitration = Arbitration(
+            two_feeds,
+            self._views,
+            self._new_book,
+            depth_levels=config.depth_levels,
+            stale_after_ns=config.stale_after_ms * _MS,
+            counters=self._counters,
+        )
         self._audits = Audits()
 
     # Ownership
@@ -115,7 +131,8 @@ class OrderbookEngine:
             saved = _DECODER.decode(checkpoint)
             for raw in saved.books:
                 state = msgspec.msgpack.decode(raw)
-                book = self._book(state["venue"], state["instrument"])
+                feed = FeedName(state.get("feed", ""))
+                book = self._book(state["venue"], state["instrument"], feed)
                 if book is not None:
                     book.load(state, now_ns)
         except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
@@ -128,13 +145,15 @@ class OrderbookEngine:
         self._owned.pop(shard, None)
         self._drop(shard)
 
-    def names(self, shard: int) -> list[tuple[str, str]]:
-        """Return the books of a shard: venue and instrument."""
-        return [(book.venue, book.instrument) for book in self._books_of(shard)]
+    def names(self, shard: int) -> list[tuple[str, ...]]:
+        """Return the books of a shard: venue and instrument, and the feed where there are two."""
+        return [book.name for book in self._books_of(shard)]
 
-    def save_part(self, name: tuple[str, str]) -> bytes:
+    def save_part(self, name: tuple[str, ...]) -> bytes:
         """Return the state of one book."""
-        return _ENCODER.encode(self._books[name].save())
+        book = self._find(name)
+        assert book is not None, "a book is kept as long as its shard"
+        return _ENCODER.encode(book.save())
 
     def join_parts(self, entry_id: str, parts: Sequence[bytes]) -> bytes:
         """Return the checkpoint of a shard from its books."""
@@ -142,11 +161,12 @@ class OrderbookEngine:
 
     def _drop(self, shard: int) -> None:
         for book in list(self._books_of(shard)):
-            del self._books[book.venue, book.instrument]
-            self._audits.forget((book.venue, book.instrument))
+            self._books.pop((book.venue, book.instrument), None)
+            self._arbitration.groups.pop((book.venue, book.instrument), None)
+            self._audits.forget(book.name)
 
     def _books_of(self, shard: int) -> Iterable[TrackedBook]:
-        for book in self._books.values():
+        for book in (*self._books.values(), *self._arbitration.books()):
             if shard_of(book.instrument, self._shards) == shard:
                 yield book
 
@@ -166,30 +186,34 @@ class OrderbookEngine:
         """Take a book message or a status; return the views and requests that follow."""
         if type(message) is BookDelta:
             book = self._books.get((message.venue, message.instrument))
-            if book is None:
-                book = self._book(message.venue, message.instrument)
+            if book is None or message.feed is not _ONLY:
+                book = self._book(message.venue, message.instrument, message.feed)
                 if book is None:
                     return NOTHING
             if self._audits.running:
                 self._audits.on_delta(message)
+            if book.is_grouped:
+                return Step(messages=self._arbitration.on_delta(message, book, now_ns))
             book.on_delta(message, now_ns)
             if book.shown_live and book.state is _LIVE:
                 if not book.book.touched:
                     return NOTHING
                 if not book.wants_resync:  # nearly always
                     self._counters["views"] += 1
-                    return Step(messages=[self._view(book, now_ns, 0)])
-            return Step(messages=self._outputs(book, now_ns))
+                    return Step(messages=[self._views.view(book, now_ns, 0)])
+            return Step(messages=self._views.outputs(book, now_ns))
         if type(message) is BookSnapshot:
-            book = self._book(message.venue, message.instrument)
+            book = self._book(message.venue, message.instrument, message.feed)
             if book is None:
                 return NOTHING
+            if book.is_grouped:
+                return Step(messages=self._arbitration.on_snapshot(message, book, now_ns))
             book.on_snapshot(message, now_ns)
-            return Step(messages=self._outputs(book, now_ns))
+            return Step(messages=self._views.outputs(book, now_ns))
         if type(message) is VenueStatus:
             return Step(messages=self._on_status(message, now_ns))
         if type(message) is BookAuditAsked:
-            book = self._books.get((message.venue, message.instrument))
+            book = self._find(name_of(message))
             if book is not None:
                 self._audits.on_asked(message, book)
         elif type(message) is BookAudit:
@@ -210,11 +234,14 @@ class OrderbookEngine:
             # Half a tick of slack: a view is repeated at the tick nearest to its time.
             if now_ns - book.shown_ns >= refresh_ns - self._tick_ns // 2:
                 book.forget_shown()
-            out.extend(self._outputs(book, now_ns))
+            out.extend(self._views.outputs(book, now_ns))
             if book.refresh_due(now_ns):
-                out.append(
-                    _request(book, now_ns, "near the end of the snapshot's levels", refresh=True)
-                )
+                out.append(refresh_request(book, now_ns))
+        if self._arbitration.groups:
+            not_live_ns = now_ns - NOT_LIVE_REFRESH_NS + self._tick_ns // 2
+            out += self._arbitration.on_timer(now_ns, view_ns, not_live_ns)
+        if ALERTING_SHARD in self._owned:
+            out += self._arbitration.watch.on_timer(now_ns)
         return Step(messages=out) if out else NOTHING
 
     def next_deadline_ns(self) -> int | None:
@@ -227,31 +254,40 @@ class OrderbookEngine:
 
     def gauges(self) -> Mapping[str, float]:
         """Return how many books there are, trusted, and of instruments that no venue serves."""
+        groups = self._arbitration.groups.values()
         live = sum(1 for book in self._books.values() if book.state is _LIVE)
+        live += sum(1 for group in groups if group.is_live)
         refused = sum(1 for book in self._books.values() if book.is_refused)
+        refused += sum(1 for group in groups if group.is_refused)
         return {
-            "books": float(len(self._books) - refused),
+            "books": float(len(self._books) + len(groups) - refused),
             "books_live": float(live),
             "books_not_served": float(refused),
+            "feeds_lost": float(self._arbitration.watch.lost),
         }
 
     def _on_status(self, status: VenueStatus, now_ns: int) -> list[Message]:
         if status.instrument:
             if shard_of(status.instrument, self._shards) not in self._owned:
                 return []
-            book = self._book(status.venue, status.instrument)
+            book = self._book(status.venue, status.instrument, status.feed)
             books = [] if book is None else [book]
         else:
-            books = [book for book in self._books.values() if book.venue == status.venue]
+            self._arbitration.watch.on_status(status)
+            every = (*self._books.values(), *self._arbitration.books())
+            books = [b for b in every if b.venue == status.venue and b.feed is status.feed]
         out: list[Message] = []
         for book in books:
+            if book.is_grouped:
+                out += self._arbitration.on_status(status, book, now_ns)
+                continue
             book.on_status(status, now_ns)
-            out.extend(self._outputs(book, now_ns, status.ts_ns))
+            out.extend(self._views.outputs(book, now_ns, status.ts_ns))
         return out
 
     def _end_audits(self, now_ns: int) -> list[Message]:
         out: list[Message] = []
-        for audited in self._audits.finished(self._books, now_ns):
+        for audited in self._audits.finished(self._find, now_ns):
             self._counters[_COUNTER_OF[audited.verdict]] += 1
             out.append(audited)
             if audited.failed:
@@ -259,56 +295,36 @@ class OrderbookEngine:
                 out.append(_audit_alert(audited))
         return out
 
-    def _book(self, venue: str, instrument: str) -> TrackedBook | None:
-        book = self._books.get((venue, instrument))
+    def _book(self, venue: str, instrument: str, feed: FeedName) -> TrackedBook | None:
+        """Return a book, made if need be; ``None`` if there are too many."""
+        place = venue, instrument
+        if self._arbitration.is_of(venue, instrument, feed):
+            return self._arbitration.book(venue, instrument, feed, self._books.pop(place, None))
+        book = self._books.get(place)
         if book is None:
-            if len(self._books) >= BOOKS_MAX:
-                self._counters["books_refused"] += 1
-                return None
-            book = TrackedBook(
-                venue,
-                instrument,
-                stale_after_ns=self._config.stale_after_ms * _MS,
-                counters=self._counters,
-                accepts_unproved=venue in self._accepted,
-            )
-            self._books[venue, instrument] = book
+            book = self._new_book(venue, instrument, feed)
+            if book is not None:
+                self._books[place] = book
         return book
 
-    def _outputs(self, book: TrackedBook, now_ns: int, cause_ns: int = 0) -> list[Message]:
-        """Return a view if the last one shown is no longer true, and a resync request if due.
-
-        ``cause_ns`` is when the ingestor published the cause of this, where that is not a tick.
-        """
-        out: list[Message] = []
-        live = book.state is _LIVE
-        if book.shown_state != (book.state, book.reason) or (live and book.book.touched):
-            self._counters["views"] += 1
-            out.append(self._view(book, now_ns, cause_ns))
-        if book.ask_due(now_ns):
-            out.append(_request(book, now_ns, f"{book.state.value}: {book.reason}"))
-        return out
-
-    def _view(self, book: TrackedBook, now_ns: int, cause_ns: int) -> DepthView:
-        """Return the view of this moment; only a LIVE one carries levels."""
-        bids: list[Level] = []
-        asks: list[Level] = []
-        if book.state is _LIVE:
-            bids, asks = book.book.view(self._config.depth_levels)
-        book.note_shown(now_ns)
-        return DepthView(
-            venue=book.venue,
-            instrument=book.instrument,
-            state=book.state,
-            epoch=book.epoch,
-            seq=book.seq,
-            bids=bids,
-            asks=asks,
-            ts_recv_ns=max(book.ts_recv_ns, cause_ns),
-            ts_ns=now_ns,
-            ts_venue_ns=book.ts_venue_ns,
-            reason=book.reason,
+    def _new_book(self, venue: str, instrument: str, feed: FeedName) -> TrackedBook | None:
+        if len(self._books) + sum(1 for _ in self._arbitration.books()) >= BOOKS_MAX:
+            self._counters["books_refused"] += 1
+            return None
+        return TrackedBook(
+            venue,
+            instrument,
+            stale_after_ns=self._config.stale_after_ms * _MS,
+            counters=self._counters,
+            accepts_unproved=venue in self._accepted,
+            feed=feed,
         )
+
+    def _find(self, name: tuple[str, ...]) -> TrackedBook | None:
+        """Return the book of this name, ``None`` where there is none."""
+        venue, instrument, *feed = name
+        found = None if feed else self._books.get((venue, instrument))
+        return found or self._arbitration.find(venue, instrument, FeedName(feed[0] if feed else ""))
 
 
 _COUNTER_OF = {
@@ -331,26 +347,16 @@ def _audit_alert(audited: BookAudited) -> Alert:
     )
 
 
-def _request(
-    book: TrackedBook, now_ns: int, reason: str, *, refresh: bool = False
-) -> ResyncRequest:
-    return ResyncRequest(
-        venue=book.venue,
-        instrument=book.instrument,
-        epoch=book.asked_epoch,
-        reason=reason,
-        refresh=refresh,
-        ts_ns=now_ns,
-    )
-
-
 def accepted_venues(config: Config) -> list[str]:
     """Return the venues whose books the configuration accepts without proof."""
     return [name for name, venue in config.venues.items() if venue.accept_unproved]
 
 
-ENGINE = EngineSpec(
-    new=lambda config, given: OrderbookEngine(
-        config.orderbook, config.bus.shards, accepted_venues(config)
-    )
-)
+def new_engine(config: Config) -> OrderbookEngine:
+    """Return the engine of a configuration."""
+    two_feeds = [name for name, venue in config.venues.items() if venue.two_feeds]
+    accepted = accepted_venues(config)
+    return OrderbookEngine(config.orderbook, config.bus.shards, accepted, two_feeds)
+
+
+ENGINE = EngineSpec(new=lambda config, given: new_engine(config))

@@ -5,20 +5,43 @@ What makes the facts is in ``tracked.py``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from services.orderbook.delta_pauses import DeltaPauses
 from services.orderbook.feed_status import FeedStatus
 from services.orderbook.resync import ResyncTimer
 from services.orderbook.snapshot_range import OUTSIDE, SnapshotRange
 from shared.domain.book import Book
-from shared.messages.base import BookState
+from shared.messages.base import BookState, FeedName
 
 BEHIND_NS_MAX = 1_000_000_000
 """A message older than this when read does not make a book LIVE."""
 FORGET_NS = 60_000_000_000
 """After this long without a message the epoch is forgotten, so that a clock set back cannot shut a
 book out for ever."""
+
+
+class OfBook(Protocol):
+    """A book, or a message of one."""
+
+    @property
+    def venue(self) -> str:
+        """The configured name."""
+
+    @property
+    def instrument(self) -> str:
+        """Ours."""
+
+    @property
+    def feed(self) -> FeedName:
+        """Which ingestor of the venue it is from."""
+
+
+def name_of(what: OfBook) -> tuple[str, ...]:
+    """Return the name of the book: venue and instrument, and the feed where there are two."""
+    if what.feed is FeedName.ONLY:
+        return what.venue, what.instrument
+    return what.venue, what.instrument, what.feed
 
 
 class BookFacts:
@@ -32,8 +55,11 @@ class BookFacts:
         stale_after_ns: int,
         counters: dict[str, int],
         accepts_unproved: bool = False,
+        feed: FeedName = FeedName.ONLY,
     ) -> None:
-        self.venue, self.instrument = venue, instrument
+        self.venue, self.instrument, self.feed = venue, instrument, feed
+        self.is_grouped = False
+        """Whether other ingestors feed books of it too (``feed_group.py``)."""
         self.book = Book()
         self.counters = counters
         self.epoch = 0
@@ -65,6 +91,11 @@ class BookFacts:
     def is_refused(self) -> bool:
         """Whether the venue does not serve the instrument, so the book is not waited for."""
         return self._feed_status.refused
+
+    @property
+    def name(self) -> tuple[str, ...]:
+        """What tells it from every other book."""
+        return name_of(self)
 
     # Trust
 
@@ -113,6 +144,7 @@ class BookFacts:
         return {
             "venue": self.venue,
             "instrument": self.instrument,
+            "feed": self.feed,
             "epoch": self.epoch,
             "seq": self.seq,
             "bids": bids,

@@ -171,6 +171,10 @@ class TrackedBook(BookFacts):
         """It was compared with the venue's REST book and differs: nothing may be priced by it."""
         self._break(BookState.AUDIT_FAILED, reason, now_ns)
 
+    def on_feeds_differ(self, reason: str, now_ns: int) -> None:
+        """Another ingestor's book of it differs, and nothing says which one is wrong."""
+        self._break(BookState.GAP, reason, now_ns)
+
     # Time
 
     def is_calm(self, now_ns: int) -> bool:

@@ -78,6 +78,14 @@ class BookState(StrEnum):
         return self in (BookState.LIVE, BookState.UNPROVED)
 
 
+class FeedName(StrEnum):
+    """Which of the ingestors that follow one venue a message is from (docs/books.md)."""
+
+    ONLY = ""  # the venue is followed by one
+    A = "a"
+    B = "b"
+
+
 class TradingState(StrEnum):
     """What risk lets happen: everything, only what reduces exposure, nothing."""
 

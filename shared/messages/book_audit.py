@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.messages.base import DecisionMessage, MarketMessage
+from shared.messages.base import DecisionMessage, FeedName, MarketMessage
 from shared.messages.bounds import (
     FloatPrice,
     FloatQtyOrZero,
@@ -32,6 +32,7 @@ class BookAuditAsked(MarketMessage, frozen=True, kw_only=True, tag="book_audit_a
     instrument: Instrument
     epoch: Moment
     ts_recv_ns: Moment
+    feed: FeedName = FeedName.ONLY
 
 
 class BookAudit(MarketMessage, frozen=True, kw_only=True, tag="book_audit"):
@@ -52,6 +53,7 @@ class BookAudit(MarketMessage, frozen=True, kw_only=True, tag="book_audit"):
     bid_floor: FloatPrice | None = None
     ask_ceiling: FloatPrice | None = None
     qty_tolerance: FloatQtyOrZero = 0.0
+    feed: FeedName = FeedName.ONLY
 
 
 class AuditVerdict(StrEnum):

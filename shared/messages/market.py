@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.messages.base import BookState, DecisionMessage, MarketMessage, Side
+from shared.messages.base import BookState, DecisionMessage, FeedName, MarketMessage, Side
 from shared.messages.bounds import (
     ITEMS_MAX,
     Depth,
@@ -54,6 +54,9 @@ class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"
     there: what rests beyond them is not known until it changes. ``None`` where it sent everything.
 
     ``unproved`` says why nothing proves that no delta is lost; empty where something does.
+
+    ``feed`` is which of two ingestors of the venue sent it: each has epochs of its own, and both
+    have the venue's ``seq``.
     """
 
     venue: Venue
@@ -68,6 +71,7 @@ class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"
     bid_floor: FloatPrice | None = None
     ask_ceiling: FloatPrice | None = None
     unproved: Reason = ""
+    feed: FeedName = FeedName.ONLY
 
 
 class BookDelta(MarketMessage, frozen=True, kw_only=True, tag="book_delta"):
@@ -86,6 +90,7 @@ class BookDelta(MarketMessage, frozen=True, kw_only=True, tag="book_delta"):
     asks: Levels
     ts_recv_ns: Moment
     ts_venue_ns: VenueTime | None = None
+    feed: FeedName = FeedName.ONLY
 
 
 class Trade(MarketMessage, frozen=True, kw_only=True, tag="trade"):
@@ -208,6 +213,7 @@ class VenueStatus(DecisionMessage, frozen=True, kw_only=True, tag="venue_status"
     reason: str = ""
     source: Name = ""
     refused: bool = False
+    feed: FeedName = FeedName.ONLY
 
 
 class InstrumentInfo(DecisionMessage, frozen=True, kw_only=True, tag="instrument"):
@@ -221,6 +227,8 @@ class ResyncRequest(DecisionMessage, frozen=True, kw_only=True, tag="resync"):
 
     With ``refresh`` nothing was lost: the price nears the end of the snapshot's range, so a newer
     one is wanted while the book goes on.
+
+    Where two ingestors follow the venue, only that of ``feed`` is asked.
     """
 
     venue: Venue
@@ -228,3 +236,4 @@ class ResyncRequest(DecisionMessage, frozen=True, kw_only=True, tag="resync"):
     epoch: Moment
     reason: str
     refresh: bool = False
+    feed: FeedName = FeedName.ONLY

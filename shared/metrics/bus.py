@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from shared.feed_statuses import Feeds, keep_newest
-from shared.messages.base import BookState
+from shared.feed_statuses import Feeds, keep_newest, of_two_feeds, of_venues
+from shared.messages.base import BookState, FeedName
 from shared.messages.market import DepthView, VenueStatus
 from shared.metrics import table as m
 from shared.metrics.metric import BOOKS_LIMIT_S, LIMIT_S
 from shared.metrics.requests import BooksRead, StreamsRead
 from shared.metrics.samples import Samples
-from shared.metrics.venue_metrics import CLOCK_OFFSET
+from shared.metrics.venue_metrics import CLOCK_OFFSET, FEED_OF_TWO_UP
 from shared.streams import ALL
 
 SILENT: Final = "SILENT"
@@ -27,10 +27,12 @@ class BusState:
     Args:
         venues: Those that are configured.
         shards: Of the streams that have any.
+        two_feeds: Venues that two ingestors follow.
     """
 
-    def __init__(self, venues: Iterable[str], shards: int) -> None:
+    def __init__(self, venues: Iterable[str], shards: int, two_feeds: Iterable[str] = ()) -> None:
         self._venues, self._shards = frozenset(venues), shards
+        self._two_feeds = tuple(two_feeds)
         self._streams: StreamsRead | None = None
         self._views: dict[tuple[str, str], DepthView] = {}
         self._streams_ns = self._books_ns = 0
@@ -83,12 +85,15 @@ class BusState:
             out.add(m.DEAD_LETTERS, count, name)
 
     def _tell_feeds(self, out: Samples, now_ns: int) -> None:
-        up: dict[str, bool] = {}
-        for (venue, _), status in sorted(self._feeds.items()):
-            if now_ns - status.ts_ns < _LIMIT_NS:
-                up[venue] = up.get(venue, True) and status.state is BookState.LIVE
-        for venue, is_up in up.items():
-            out.add(m.FEED_UP, float(is_up), venue)
+        young = {k: each for k, each in self._feeds.items() if now_ns - each.ts_ns < _LIMIT_NS}
+        for venue, status in of_venues(young).items():
+            out.add(m.FEED_UP, float(status.state is BookState.LIVE), venue)
+        two = of_two_feeds(young)
+        for venue, feed in ((v, f) for v in self._two_feeds for f in (FeedName.A, FeedName.B)):
+            if any(place[0] == venue for place in two):  # else neither was heard
+                told = two.get((venue, feed))
+                is_up = told is not None and told.state is BookState.LIVE
+                out.add(FEED_OF_TWO_UP, float(is_up), venue, feed.value)
 
     def _tell_books(self, out: Samples, now_ns: int) -> None:
         counts: Counter[tuple[str, str]] = Counter()

@@ -54,7 +54,8 @@ class Fold:
         self._processes, self._counted = Processes(), Counted()
         traded = (name for name, venue in config.venues.items() if venue.trade)
         self._money = Money(traded, config.risk)
-        self._bus = BusState(config.venues, config.bus.shards)
+        two_feeds = (name for name, venue in config.venues.items() if venue.two_feeds)
+        self._bus = BusState(config.venues, config.bus.shards, two_feeds)
         self._room = Room()
         self._host = Host()
         self._every_ns = every_ns

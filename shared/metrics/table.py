@@ -95,7 +95,7 @@ FEED_UP = Metric(
     kind=_G,
     labels=("venue",),
     source=Source.STATUS,
-    text="1 while all connections to the venue's market data are LIVE, else 0",
+    text="1 while all connections to the venue's market data are LIVE (of two feeds: one), else 0",
 )
 BOOKS = Metric(
     name="arb_books",

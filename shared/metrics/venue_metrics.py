@@ -1,4 +1,4 @@
-"""THE TABLE OF METRICS, of our requests to venues and of their clocks. Pure."""
+"""THE TABLE OF METRICS, of our requests to venues, their clocks and feeds. Pure."""
 
 from __future__ import annotations
 
@@ -36,4 +36,11 @@ CLOCK_OFFSET = Metric(
     source=Source.BOOKS,
     text="Least time from the venue's stamp on a book to its arrival: how far our clock is ahead, "
     "and the way; below 0 the venue's clock is ahead by at least that",
+)
+FEED_OF_TWO_UP = Metric(
+    name="arb_feed_of_two_up",
+    kind=_G,
+    labels=("venue", "feed"),
+    source=Source.STATUS,
+    text="Of a venue that two ingestors follow, 1 while this feed (a, b) is LIVE, else 0",
 )

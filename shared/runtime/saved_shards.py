@@ -27,7 +27,7 @@ class _Round:
         self.due_s = 0.0
         self.size = 1
         self._entry_id = ""
-        self._left: list[tuple[str, str]] = []
+        self._left: list[tuple[str, ...]] = []
         self._taken: list[bytes] = []
 
     @property

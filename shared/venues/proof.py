@@ -19,6 +19,8 @@ class BookProof:
         resync: What a new snapshot takes.
         unproved: What the venue gives no means to check.
         is_sequenced: Whether it is known at all; else books are UNPROVED.
+        numbers_of_book: ``BookSnapshot.seq`` and ``BookDelta.seq`` are the venue's own numbers of
+            the book, the same on every connection: a REST book carries them too.
     """
 
     rule: str
@@ -27,6 +29,7 @@ class BookProof:
     resync: str
     unproved: str
     is_sequenced: bool = True
+    numbers_of_book: bool = False
 
 
 ZERO_REMOVES = "removes the level; one that is not there is no fault"

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import msgspec
+
 from services.cli.follower import Follower
 from services.cli.settings import config_for_venues
 from services.cli.stack import Stack, StackError, open_stack
@@ -19,7 +21,7 @@ from shared.clock import SystemClock
 from shared.config_sections import Config, ScannerConfig
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Message
-from shared.messages.market import DepthView
+from shared.messages.market import DepthView, VenueStatus
 from shared.streams import ARB_OPPORTUNITY, MD_BOOK, MD_DEPTH, MD_STATUS
 from shared.venues.registry import load_book_audit
 from shared.watch.link import StreamItem
@@ -57,6 +59,7 @@ class Wanted:
         venues: At which they happen.
         faults: Which.
         heal_s_max: A book must be trusted and right again so long after a fault is over.
+        two_feeds: Venues that two ingestors follow.
     """
 
     seed: int
@@ -64,6 +67,7 @@ class Wanted:
     venues: tuple[str, ...]
     faults: tuple[Provoked, ...]
     heal_s_max: float = 30.0
+    two_feeds: tuple[str, ...] = ()
 
 
 Tell = Callable[[str], None]
@@ -84,6 +88,8 @@ class Drill:
     shadow: OrderbookEngine
     """Keeps the levels of the books that nothing proves: their published views have none."""
     lies: list[tuple[Key, int, int]] = field(default_factory=list)
+    statuses: dict[tuple[str, str, str], VenueStatus] = field(default_factory=dict)
+    """The last of each book and feed, from its ingestor."""
     readers: list[asyncio.Task[None]] = field(default_factory=list)
     """What reads streams and truth: where one has failed, nothing that is waited for comes."""
     _shadow_ns: int = 0
@@ -91,6 +97,8 @@ class Drill:
     def on_item(self, item: StreamItem) -> None:
         """Take what a stream says."""
         message = item.message
+        if isinstance(message, VenueStatus):
+            self.statuses[message.venue, message.instrument, message.feed] = message
         if isinstance(message, Opportunity):
             self.judge.on_opportunity(message)
         elif isinstance(message, DepthView):
@@ -136,7 +144,7 @@ class Drill:
         chance = random.Random(f"{self.wanted.seed}/{venue}")
         for _ in range(self.wanted.rounds):
             for fault in chance.sample(self.wanted.faults, len(self.wanted.faults)):
-                if not await self._is_well(venue, WELL_S):
+                if not await self.is_well(venue, WELL_S):
                     self._problem(f"{venue}: not well for {WELL_S:g} s before {fault.name}")
                     return
                 await asyncio.sleep(chance.uniform(0.0, 0.5))
@@ -230,7 +238,7 @@ class Drill:
                 return None
             await self.look_again(READ_EVERY_S / 2)
 
-    async def _is_well(self, venue: str, within_s: float) -> bool:
+    async def is_well(self, venue: str, within_s: float) -> bool:
         """Wait until all books of a venue are trusted and right, and stay so for a while."""
         wanted = {(venue, name) for name in self.config.venues[venue].instruments}
         until = time.monotonic() + within_s
@@ -318,7 +326,7 @@ async def running(wanted: Wanted, record: Record, tell: Tell) -> AsyncIterator[D
         await stack.start_bus()
         arguments = ("--seed", str(wanted.seed), "--more-venues")
         addresses = await stack.start_venues(arguments)
-        config = _config(record.venues, addresses, stack.url)
+        config = _config(record.venues, addresses, stack.url, wanted.two_feeds)
         await stack.start_services(config, addresses, {}, SERVICES)
         control = ControlClient(addresses.control)
         age_ns_max = config.orderbook.stale_after_ms * 1_000_000 + AGE_MARGIN_NS
@@ -347,18 +355,25 @@ async def running(wanted: Wanted, record: Record, tell: Tell) -> AsyncIterator[D
             raise StackError(stack.supervisor.reason)
 
 
-def _config(venues: list[str], addresses: Addresses, url: str) -> Config:
+def _config(
+    venues: list[str], addresses: Addresses, url: str, two_feeds: tuple[str, ...]
+) -> Config:
     chosen = [(one.venue, one.instrument) for one in addresses.instruments if one.venue in venues]
-    return config_for_venues(
+    config = config_for_venues(
         chosen, addresses.http, addresses.ws, url, audit_every_s=AUDIT_EVERY_S, scanner=SCANNER
     )
+    replace = msgspec.structs.replace
+    followed = {
+        name: replace(venue, two_feeds=name in two_feeds) for name, venue in config.venues.items()
+    }
+    return replace(config, venues=followed)
 
 
 async def run(wanted: Wanted, record: Record, tell: Tell, meanwhile: Meanwhile | None = None):
     """Run a drill; what it finds is in ``record``. ``meanwhile`` is called once all is well."""
     began = time.monotonic()
     async with running(wanted, record, tell) as drill:
-        well = await asyncio.gather(*(drill._is_well(name, FIRST_WELL_S) for name in record.venues))
+        well = await asyncio.gather(*(drill.is_well(name, FIRST_WELL_S) for name in record.venues))
         for name, is_well in zip(record.venues, well, strict=True):
             if not is_well:
                 last = [

@@ -22,7 +22,7 @@ from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.measure_names import CPU, OPEN_FILES, OPEN_FILES_MAX, RESIDENT
 from shared.messages.arb import Opportunity
-from shared.messages.base import BookState, Certainty, Message, TradingState
+from shared.messages.base import BookState, Certainty, FeedName, Message, TradingState
 from shared.messages.control import Alert, Heartbeat, Severity
 from shared.messages.execution import (
     ExecutorReady,
@@ -46,6 +46,7 @@ USAGE = (CPU, RESIDENT, OPEN_FILES, OPEN_FILES_MAX)
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 CONFIG = (
     '[bus]\nurl = "{url}"\n[exporter]\nport = {port}\n[venues.kraken]\ninstruments = ["BTC/USDT"]\n'
+    '[venues.binance]\ninstruments = ["BTC/USDT"]\ntwo_feeds = true\n'
     "[risk]\ndrawdown_max = 1000\n"
 )
 
@@ -146,6 +147,15 @@ def everything() -> list[Message]:
         VenueStatus(
             ts_ns=now_ns, venue="kraken", instrument="", state=BookState.LIVE, epoch=now_ns
         ),
+        VenueStatus(
+            ts_ns=now_ns,
+            venue="binance",
+            instrument="",
+            state=BookState.LIVE,
+            epoch=now_ns,
+            source="b#1",
+            feed=FeedName.B,
+        ),
         DepthView(
             **book,
             epoch=now_ns,
@@ -200,6 +210,8 @@ async def test_every_metric_of_the_table_appears(tmp_path: Path, server: Embedde
         assert found["arb_denials_total"] == {("risk-0", "HALTED", "risk"): 6}
         assert found["arb_position_value_quote"] == {("BTC", "USDT", "all"): 50}
         assert found["arb_books"]["LIVE", "kraken"] == 1
+        assert found["arb_feed_of_two_up"] == {("a", "binance"): 0, ("b", "binance"): 1}
+        assert found["arb_feed_up"] == {("kraken",): 1, ("binance",): 1}
         assert found["arb_dead_letters_total"][("exec.plan",)] == 0
         assert OVERFLOW.name not in found
         await bus.close()

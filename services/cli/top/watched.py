@@ -206,7 +206,8 @@ class Watched:
         if before is not status.state:
             level = "info" if status.state is BookState.LIVE else "warning"
             why = f" ({status.reason})" if status.reason else ""
-            text = f"market data of {status.venue} is {status.state}{why}"
+            feed = f", feed {status.feed}," if status.feed else ""
+            text = f"market data of {status.venue}{feed} is {status.state}{why}"
             self._say(status.ts_ns, "ingestor", level, text)
 
     def _say(self, ts_ns: int, source: str, level: Severity | str, text: str) -> None:

@@ -13,6 +13,7 @@ from services.ingestor.engine.connection import NEVER_NS, Connection
 from services.ingestor.engine.requests import LogLevel
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.errors import ParseError
+from shared.messages.base import FeedName
 from shared.messages.book_audit import BookAudit, BookAuditAsked
 from shared.messages.market import Level
 from shared.venues.audit_port import BookAuditPort
@@ -37,6 +38,7 @@ class Audits:
         connections: Of the venue; those of books carry what is compared.
         request: Hands a request to the venue's queue.
         out: Takes what is decided.
+        feed: Which of two ingestors of the venue this is.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Audits:
         connections: Sequence[Connection],
         request: Callable[[Connection, FetchAudit, int], None],
         out: StepBuilder,
+        feed: FeedName = FeedName.ONLY,
     ) -> None:
         self._venue, self._port, self._request, self._out = venue, port, request, out
+        self._feed = feed
         self._books = [
             (connection, instrument)
             for connection in connections
@@ -90,7 +94,11 @@ class Audits:
         self._epoch = connection.driver.books[instrument][1]
         self._out.count("audits_asked")
         asked = BookAuditAsked(
-            venue=self._venue, instrument=instrument, epoch=self._epoch, ts_recv_ns=now_ns
+            venue=self._venue,
+            instrument=instrument,
+            epoch=self._epoch,
+            ts_recv_ns=now_ns,
+            feed=self._feed,
         )
         self._out.messages.append(asked)
 
@@ -124,6 +132,7 @@ class Audits:
             bid_floor=bid_floor,
             ask_ceiling=ask_ceiling,
             qty_tolerance=port.qty_tolerance,
+            feed=self._feed,
         )
         self._out.messages.append(answer)
 

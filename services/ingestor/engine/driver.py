@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from services.ingestor.engine.extra import ExtraFeed
 from services.ingestor.engine.refusals import Refusals
 from services.ingestor.engine.requests import LogLevel
 from services.ingestor.engine.step_builder import StepBuilder
-from shared.messages.base import BookState
+from shared.messages.base import BookState, FeedName, Message
 from shared.messages.control import Severity
-from shared.messages.market import BookSnapshot, Trade, VenueStatus
+from shared.messages.market import BookDelta, BookSnapshot, Trade, VenueStatus
 from shared.messages.rules import InstrumentRules
 from shared.venues.port import (
     BookStatus,
@@ -44,6 +46,13 @@ a venue may go on answering requests on a connection whose stream is dead."""
 RESYNC_WINDOW_NS = 60_000_000_000
 
 
+def _as_of(message: Message, feed: FeedName) -> Message:
+    """Return the message as one of this feed."""
+    if type(message) is BookDelta or type(message) is BookSnapshot:
+        return msgspec.structs.replace(message, feed=feed)
+    return message
+
+
 class FeedDriver:
     """One session and the facts known about its books.
 
@@ -53,6 +62,7 @@ class FeedDriver:
         request_snapshot: Hands a snapshot request to the venue's queue: driver, request, now.
         source: Names this ingestor in statuses.
         refusals: Shared by all connections of the venue.
+        feed: Which of two ingestors of the venue this is.
     """
 
     def __init__(
@@ -62,6 +72,8 @@ class FeedDriver:
         request_snapshot: Callable[[FeedDriver, FetchSnapshot | FetchFacts, int], None],
         source: str = "",
         refusals: Refusals | None = None,
+        *,
+        feed: FeedName = FeedName.ONLY,
     ) -> None:
         self.connection = connection
         self.venue = connection.venue
@@ -76,7 +88,7 @@ class FeedDriver:
         """Why the venue itself takes no orders now."""
         self._told_state = ""
         self._session = connection.session
-        self._out, self._source = out, source
+        self._out, self._source, self._feed = out, source, feed
         self._request_snapshot = request_snapshot
         self.extra = ExtraFeed(connection, out)
         self._resyncs: dict[str, list[int]] = {}
@@ -200,10 +212,7 @@ class FeedDriver:
 
     def statuses(self, now_ns: int) -> list[VenueStatus]:
         """Return the status of each book as it is now."""
-        return [
-            self._status(instrument, *book, now_ns=now_ns)
-            for instrument, book in self.books.items()
-        ]
+        return [self._status(name, *book, now_ns=now_ns) for name, book in self.books.items()]
 
     def unready(self) -> str:
         """Return why this connection does not count as ready; empty if it does."""
@@ -228,7 +237,7 @@ class FeedDriver:
                     if type(message) is Trade:
                         self.extra.publish(message, now_ns)
                     else:
-                        out.messages.append(message)
+                        out.messages.append(_as_of(message, self._feed) if self._feed else message)
             elif type(effect) is BookStatus:
                 if effect.refused:
                     self.on_refused(effect.instrument, effect.reason, now_ns)
@@ -301,4 +310,5 @@ class FeedDriver:
             ts_ns=now_ns,
             source=self._source,
             refused=bool(self.refusals.why(instrument)),
+            feed=self._feed,
         )

@@ -11,6 +11,8 @@ from services.ingestor.engine.requests import ListingJob
 from shared.config_sections import VenueConfig
 from shared.errors import ConfigError
 from shared.feeds import WantedFeed, extras_of
+from shared.messages.base import FeedName
+from shared.two_feeds import check_two_feeds
 from shared.venues.audit_port import BookAuditPort
 from shared.venues.port import Feed, FeedKind
 from shared.venues.registry import load_book_audit, load_feed
@@ -21,7 +23,8 @@ class VenueSettings:
     """One venue; ``name`` is the configured one. URLs have no slash at their end.
 
     ``extras`` are the instruments of each feed beside books. Each book is compared every
-    ``audit_every_s`` with the one that ``audit`` reads; 0: never.
+    ``audit_every_s`` with the one that ``audit`` reads; 0: never. Where two ingestors follow the
+    venue, ``ingestor_feed`` is which of them this is.
     """
 
     name: str
@@ -34,23 +37,36 @@ class VenueSettings:
     extras: Mapping[FeedKind, tuple[str, ...]] = field(default_factory=dict)
     audit: BookAuditPort | None = None
     audit_every_s: float = 0.0
+    ingestor_feed: FeedName = FeedName.ONLY
 
 
 def venue_settings(
-    venues: Mapping[str, VenueConfig], wanted: Iterable[WantedFeed] = ()
+    venues: Mapping[str, VenueConfig],
+    wanted: Iterable[WantedFeed] = (),
+    ingestor_feed: FeedName = FeedName.A,
 ) -> list[VenueSettings]:
     """Return the settings of the configured venues; ``wanted`` is what strategies ask for.
 
+    ``ingestor_feed`` is which ingestor this is of those venues that two follow. Feed b has books
+    only: trades that both published would count twice.
+
     Raises:
-        ConfigError: A venue or feed that is unknown, or a URL that cannot be one.
+        ConfigError: A venue or feed that is unknown, a URL that cannot be one, or a venue that two
+            ingestors cannot follow.
     """
+    check_two_feeds(venues)
     wanted = tuple(wanted)
-    return [_settings_of(name, config, wanted) for name, config in venues.items()]
+    return [_settings_of(name, config, wanted, ingestor_feed) for name, config in venues.items()]
 
 
-def _settings_of(name: str, config: VenueConfig, wanted: tuple[WantedFeed, ...]) -> VenueSettings:
+def _settings_of(
+    name: str, config: VenueConfig, wanted: tuple[WantedFeed, ...], ingestor_feed: FeedName
+) -> VenueSettings:
     adapter = config.adapter or name
     feed = load_feed(adapter)
+    extras = extras_of(name, config, feed.extras, wanted)
+    if ingestor_feed is FeedName.B:
+        extras = {}
     return VenueSettings(
         name=name,
         feed=feed,
@@ -59,9 +75,10 @@ def _settings_of(name: str, config: VenueConfig, wanted: tuple[WantedFeed, ...])
         instruments=tuple(config.instruments),
         listing=ListingJob(adapter, name, config.rest_url, list(config.instruments)),
         taker_fee_bps=config.taker_fee_bps,
-        extras=extras_of(name, config, feed.extras, wanted),
+        extras=extras,
         audit=load_book_audit(adapter),
         audit_every_s=config.audit_every_s,
+        ingestor_feed=ingestor_feed if config.two_feeds else FeedName.ONLY,
     )
 
 

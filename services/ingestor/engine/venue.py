@@ -44,7 +44,7 @@ class Venue:
         feed = settings.feed
         self.name = settings.name
         self.frames = 0
-        self._out, self._source = out, source
+        self._out, self._source, self._feed = out, source, settings.ingestor_feed
         self.snapshots = SnapshotQueue(settings.rest_url, feed.rest_budget, out, ids)
         self.connections: list[Connection] = []
         refusals = Refusals(settings.name, out)
@@ -52,7 +52,9 @@ class Venue:
         for kind, instruments in settings.extras.items():
             described += feed.extra_connections(settings.name, kind, instruments)
         for each in described:
-            driver = FeedDriver(each, out, self._request_snapshot, source, refusals)
+            driver = FeedDriver(
+                each, out, self._request_snapshot, source, refusals, feed=self._feed
+            )
             is_asked = each.address is not None
             url, client = settings.ws_url + each.path, each.client
             if client is not None:
@@ -79,6 +81,7 @@ class Venue:
             connections=self.connections,
             request=self.snapshots.request,
             out=out,
+            feed=self._feed,
         )
 
     def statuses(self, now_ns: int) -> list[VenueStatus]:
@@ -99,6 +102,7 @@ class Venue:
             reason=reason,
             ts_ns=now_ns,
             source=self._source,
+            feed=self._feed,
         )
         return [whole, *(s for driver in drivers for s in driver.statuses(now_ns))]
 
@@ -118,6 +122,8 @@ class Venue:
 
     def on_resync(self, request: ResyncRequest, now_ns: int) -> None:
         """A reader lost a book, or wants a newer snapshot of it."""
+        if request.feed and request.feed is not self._feed:
+            return  # the venue's other ingestor is asked
         self._out.log(
             LogLevel.INFO if request.refresh else LogLevel.WARNING,
             "resync_requested",

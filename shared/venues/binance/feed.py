@@ -44,6 +44,7 @@ class BinanceFeed:
         depth=f"{SNAPSHOT_LEVELS} a side of the REST book; beyond it, what has changed since",
         resync=f"a REST book, weight {DIALECT.snapshot_weight} of 6,000 a minute",
         unproved=NO_CHECKSUM,
+        numbers_of_book=True,
     )
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES,)

@@ -58,6 +58,7 @@ class BinanceUsdmFeed:
         "no RPI orders",
         resync=f"a REST book, weight {DIALECT.snapshot_weight} of 2,400 a minute",
         unproved=NO_CHECKSUM,
+        numbers_of_book=True,
     )
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES, FeedKind.FUNDING)

@@ -31,6 +31,7 @@ class GateFeed(SpotSockets):
         depth=f"{SNAPSHOT_LEVELS} a side of the REST book; beyond it, what has changed since",
         resync=f"a REST book, weight {SNAPSHOT_WEIGHT} of 1,200 a minute",
         unproved=NO_CHECKSUM,
+        numbers_of_book=True,
     )
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES,)

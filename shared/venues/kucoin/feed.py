@@ -41,6 +41,7 @@ class KucoinFeed(SpotSockets):
         depth=f"{SNAPSHOT_LEVELS} a side of the REST book; beyond it, what has changed since",
         resync=f"a REST book, weight {SNAPSHOT_WEIGHT} of 4,000 a minute",
         unproved=NO_CHECKSUM,
+        numbers_of_book=True,
     )
     lifetime_s = 24 * 3600.0
     """As long as a token."""

@@ -50,7 +50,7 @@ function Processes({ view, rows }) {
 function Feeds({ view, rows }) {
   const columns = [
     { key: "venue", name: "Venue", show: (row) => html`<strong>${row.venue}</strong>` },
-    { key: "source", name: "Source", show: (row) => row.source },
+    { key: "source", name: "Source", show: (row) => (row.feed ? `${row.feed}: ${row.source}` : row.source) },
     { key: "state", name: "State", show: (row) => html`<${Light} level=${row.state === "LIVE" || row.state === "up" ? "good" : row.state === "DOWN" || row.state === "down" ? "bad" : "warn"} word=${row.state ?? "not known"} />` },
     { key: "reason", name: "Why", show: (row) => row.reason || DASH },
     { key: "as_of_ms", name: "Told", isNumber: true, show: (row) => view.ago(row.as_of_ms) },

@@ -1,0 +1,229 @@
+"""One instrument's books from two ingestors of its venue, and which of them is shown. Pure.
+
+Theory of operation. Each feed has a whole book of its own (``tracked.py``): what is wrong with one
+cannot reach the other's. Both carry the venue's numbers, so
+
+* the book with the higher number is shown: every change is published when the first of the two
+  feeds brings it. What the other brings later is a duplicate: it only keeps that book in step;
+* a book that is not LIVE is not shown while the other is, and neither is one that is ``behind``: it
+  has not reached a number ``BEHIND_NS`` after the other had it;
+* where both are at one number, the levels that a view shows must be equal. If they are not, one
+  feed is wrong and nothing says which: both books are GAP and start over. The same where both run
+  on, and say that they are of the same time, at numbers that stay apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from services.orderbook.tracked import TrackedBook
+from shared.messages.base import BookState, FeedName
+from shared.messages.market import DepthView, Level
+
+BEHIND_NS: Final = 2_000_000_000
+"""How long a feed may take to reach a number that the other one had: a busy machine takes one."""
+RUNS_NS: Final = 1_000_000_000
+"""Two books that changed within this time, also by the venue's clock, are of the same time."""
+REASON_MAX: Final = 200
+"""Characters of what is said of the other feed."""
+
+_LIVE: Final = BookState.LIVE
+_BEST_FIRST: Final = (
+    BookState.LIVE,
+    BookState.UNPROVED,
+    BookState.STALE,
+    BookState.SYNCING,
+    BookState.GAP,
+    BookState.CROSSED,
+    BookState.AUDIT_FAILED,
+    BookState.DOWN,
+)
+"""Where no feed is LIVE, the book is what its better feed is: DOWN only where both are."""
+
+
+class Member:
+    """The book of one feed, and the number that it is to reach."""
+
+    __slots__ = ("_mark_epoch", "_mark_seq", "_since_ns", "book")
+
+    def __init__(self, book: TrackedBook) -> None:
+        self.book = book
+        self._mark_seq = self._since_ns = self._mark_epoch = 0
+
+    def is_behind(self, now_ns: int) -> bool:
+        """Tell whether it has not reached a number that the other feed had a while ago."""
+        return self.book.seq < self._mark_seq and now_ns - self._since_ns > BEHIND_NS
+
+    def is_eligible(self, now_ns: int) -> bool:
+        """Tell whether it may be shown."""
+        book = self.book
+        return book.state is _LIVE and (
+            book.seq >= self._mark_seq or now_ns - self._since_ns <= BEHIND_NS
+        )
+
+    def move_mark(self, ahead: int, now_ns: int) -> None:
+        """Take the number of the feed that is ahead as the next one to reach, if it is time."""
+        book = self.book
+        if book.state is not _LIVE:
+            self._mark_seq = 0
+        elif book.seq >= self._mark_seq or book.epoch != self._mark_epoch:
+            self._mark_seq, self._since_ns, self._mark_epoch = ahead, now_ns, book.epoch
+
+
+class FeedGroup:
+    """The books of one instrument, one of each feed.
+
+    Args:
+        expected: The feeds that the configuration asks for; of others that have ended nothing is
+            said.
+        depth_levels: How many levels of a side a view shows.
+    """
+
+    def __init__(self, expected: Sequence[FeedName], depth_levels: int) -> None:
+        self.expected = expected
+        self.members: list[Member] = []
+        self._shown: Member | None = None
+        self._depth_levels = depth_levels
+        self.shown_state: tuple[BookState, str] | None = None
+        """What was shown last; ``None`` where a view is due."""
+        self.shown_ns = 0
+        self._view: DepthView | None = None
+        self._is_compared = False
+
+    @property
+    def shown(self) -> TrackedBook:
+        """The book that is shown."""
+        assert self._shown is not None, "a group has a book from its beginning"
+        return self._shown.book
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it was LIVE as shown last."""
+        return self._view is not None and self._view.state is _LIVE
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the venue does not serve the instrument."""
+        return all(member.book.is_refused for member in self.members)
+
+    def add(self, book: TrackedBook) -> None:
+        """Take in the book of a further feed."""
+        book.is_grouped = True
+        self.members.append(Member(book))
+        self._shown = self._shown or self.members[0]
+
+    def find(self, feed: FeedName) -> TrackedBook | None:
+        """Return the book of a feed, ``None`` where there is none."""
+        return next((m.book for m in self.members if m.book.feed is feed), None)
+
+    # Which is shown
+
+    def choose(self, now_ns: int) -> None:
+        """Show the book that is ahead of those that can be trusted; the present one if equal."""
+        members, shown = self.members, self._shown
+        ahead = 0
+        for each in members:
+            if each.book.seq > ahead and each.book.state is _LIVE:
+                ahead = each.book.seq
+        for each in members:
+            each.move_mark(ahead, now_ns)
+        best = shown if shown is not None and shown.is_eligible(now_ns) else None
+        for each in members:
+            if (best is None or each.book.seq > best.book.seq) and each.is_eligible(now_ns):
+                best = each
+        self._shown = best or min(members, key=lambda m: _BEST_FIRST.index(m.book.state))
+
+    def told(self, now_ns: int) -> tuple[BookState, str]:
+        """Return the state and the reason of what is shown: a LIVE one names feeds that are not."""
+        shown = self._shown
+        assert shown is not None, "a group has a book from its beginning"
+        book = shown.book
+        state, reason = book.state, book.reason
+        if state is _LIVE and shown.is_behind(now_ns):
+            state, reason = BookState.STALE, f"feed {book.feed} is behind"
+        elif len(self.members) == len(self.expected) and all(
+            each.is_eligible(now_ns) for each in self.members
+        ):
+            return state, reason
+        parts = [reason] if reason else []
+        parts += [f"nothing came from feed {n}" for n in self.expected if self.find(n) is None]
+        for each in self.members:
+            other = each.book
+            if each is shown or (not other.epoch and other.feed not in self.expected):
+                continue
+            if other.state is not _LIVE:
+                parts.append(f"feed {other.feed} is {other.state}: {other.reason}"[:REASON_MAX])
+            elif each.is_behind(now_ns):
+                parts.append(f"feed {other.feed} is behind")
+        return state, "; ".join(parts)
+
+    def is_due(self, told: tuple[BookState, str]) -> bool:
+        """Tell whether a view is to be published, where this is told now."""
+        if told != self.shown_state:
+            return True
+        if told[0] is not _LIVE or self._view is None:
+            return False
+        # Of a feed that is not as far as the one shown before, what is known must be told as well.
+        return self.shown.book.touched or self.shown.seq < self._view.seq
+
+    def note_shown(self, view: DepthView, now_ns: int) -> None:
+        """A view of this moment was made."""
+        self.shown_state, self.shown_ns = (view.state, view.reason), now_ns
+        self._view, self._is_compared = view, False
+
+    # Whether they agree
+
+    def difference(self, book: TrackedBook) -> str:
+        """Return how a book that has just changed differs from what is shown at the same number."""
+        shown, view = self.shown, self._view
+        if (
+            book is shown
+            or book.seq != shown.seq
+            or not (book.state is shown.state is _LIVE)
+            or view is None
+            or view.state is not _LIVE
+            or shown.book.touched  # then it is not what the view shows
+            or (self._is_compared and not book.book.touched)
+        ):
+            return ""
+        self._is_compared = True
+        bids, asks = book.book.view(self._depth_levels)
+        for side, ours, theirs in (("bid", bids, view.bids), ("ask", asks, view.asks)):
+            if ours == theirs:
+                continue
+            for level, its in zip(ours, theirs, strict=False):  # one may know fewer levels
+                if level != its:
+                    return (
+                        f"at number {book.seq} the {side}s differ: {_text(level)} of feed "
+                        f"{book.feed}, {_text(its)} of feed {shown.feed}"
+                    )
+        return ""
+
+    def numbers_apart(self, now_ns: int) -> str:
+        """Return how two feeds differ that run on at the same time at numbers far apart."""
+        for each in self.members:
+            late = each.book
+            if late.state is not _LIVE or not each.is_behind(now_ns):
+                continue
+            for ahead in (m.book for m in self.members):
+                if (
+                    ahead.seq > late.seq
+                    and ahead.state is _LIVE
+                    and now_ns - min(late.ts_recv_ns, ahead.ts_recv_ns) < RUNS_NS
+                    and _are_of_one_time(late, ahead)
+                ):
+                    return (
+                        f"both run on, feed {late.feed} at {late.seq} and feed {ahead.feed} "
+                        f"at {ahead.seq}"
+                    )
+        return ""
+
+
+def _are_of_one_time(one: TrackedBook, other: TrackedBook) -> bool:
+    ours, theirs = one.ts_venue_ns, other.ts_venue_ns
+    return ours is not None and theirs is not None and abs(ours - theirs) < RUNS_NS
+
+
+def _text(level: Level) -> str:
+    return f"{level[1]:.12g} at {level[0]:.12g}"
