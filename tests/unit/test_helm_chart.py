@@ -1,4 +1,4 @@
-"""The Helm chart: what it renders, what Kubernetes would say of it, and what it refuses."""
+"""The Helm chart: what it makes of values, and that this follows from the table of services."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import tomllib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from shared.services import (
     Network,
 )
 from shared.venues.registry import EVERY, load_account_feed, load_feed
-from tests.helm import Object, Refused, invalid, lint, notes, render
+from tests.helm import Object, notes, render
+from tests.helm_cases import CASES, PEER, VENUES, WHOLE, deployments
 from tests.helm_policy import (
     container_of,
     environment_of,
@@ -40,187 +40,10 @@ from tests.support import ROOT
 
 pytestmark = pytest.mark.helm
 
-OLDEST, NEWEST = "1.27", "1.37"
-"""Versions of Kubernetes; the oldest is that of Chart.yaml."""
-VENUES = """
-[venues.alpha]
-adapter = "binance"
-instruments = ["BTC/USDT"]
-[venues.beta_1]
-adapter = "kraken"
-instruments = ["BTC/USDT"]
-"""
-EVERYTHING = f"""
-[bus]
-shards = 2
-[executor]
-mode = "live"
-[recorder]
-enabled = true
-ledger = true
-[dashboard]
-operator = true
-[[notifier.channels]]
-name = "phone"
-kind = "telegram"
-chat = "-1001"
-[[notifier.channels]]
-name = "desk"
-kind = "email"
-host = "mail.example"
-sender = "arb@example.org"
-to = ["ops@example.org"]
-{VENUES}
-[venues.watched]
-adapter = "kraken"
-trade = false
-instruments = ["ETH/USDT"]
-[[strategies]]
-id = "mine"
-class = "mine.py"
-"""
-PEER = {"podSelector": {"matchLabels": {"app": "proxy"}}}
-WHOLE: dict[str, Any] = {
-    "config": EVERYTHING,
-    "liveTrading": "yes-trade-real-money",
-    "strategyFiles": {"mine.py": "# a strategy\n"},
-    "image": {"repository": "images.example:5000/arbstream", "digest": f"sha256:{'ab' * 32}"},
-    "redis": {
-        "url": "rediss+sentinel://a:26379,b:26379,c:26379/arb/0",
-        "tlsCa": {"configMap": "redis-ca"},
-    },
-    "networkPolicy": {"redis": {"ports": [26379, 6379]}},
-    "services": {
-        "orderbook": {"replicas": 3, "cpu": "2", "memory": "1Gi"},
-        "ingestor": {"replicas": 2},
-        "risk": {"secret": "keys-of-risk"},
-        "recorder": {
-            "storage": {"size": "200Gi", "storageClass": "fast", "accessMode": "ReadWriteMany"},
-            "secretFiles": {"ARB_LEDGER_URL": "ledger_url"},
-        },
-    },
-    "dashboard": {"allowedHosts": ["arb.example.com"], "from": [PEER]},
-    "priorityClassName": "trading",
-    "nodeSelector": {"pool": "trading"},
-    "tolerations": [{"key": "trading", "operator": "Exists"}],
-    "affinity": {"nodeAffinity": {}},
-    "podLabels": {"team": "desk"},
-    "podAnnotations": {"note": "a"},
-}
-ONE: dict[str, Any] = {
-    "config": VENUES,
-    "services": {name: {"enabled": False} for name in SERVICE_NAMES if name != "risk"},
-}
-MORE_SHARDS: dict[str, Any] = {"config": f"[bus]\nshards = 4\n{VENUES}"}
-PLAIN: dict[str, Any] = {"redis": {"url": "redis://r:6379/0", "allowPlaintext": True}}
-CASES = {"default": {}, "whole": WHOLE, "one": ONE, "shards": MORE_SHARDS, "plain": PLAIN}
-
 
 @pytest.fixture(scope="module")
 def rendered() -> dict[str, list[Object]]:
     return {name: render(values) for name, values in CASES.items()}
-
-
-def deployments(objects: list[Object]) -> dict[str, Object]:
-    return {each["metadata"]["name"]: each for each in of_kind(objects, "Deployment")}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_it_lints_and_every_object_is_valid(case: str, rendered: dict[str, list[Object]]) -> None:
-    assert lint(CASES[case]) == []
-    for version in (OLDEST, NEWEST) if case == "whole" else (NEWEST,):
-        assert invalid(rendered[case], version) == []
-
-
-def test_validation_is_strict(rendered: dict[str, list[Object]]) -> None:
-    objects = copy.deepcopy(of_kind(rendered["default"], "Deployment")[:1])
-    pod_of(objects[0])["enableServiceLink"] = False
-    (found,) = invalid(objects, NEWEST)
-    assert "enableServiceLink" in found
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_no_object_breaks_a_rule(case: str, rendered: dict[str, list[Object]]) -> None:
-    assert findings(rendered[case]) == []
-
-
-def on_pod(change: Callable[[Object], Any]) -> Callable[[list[Object]], Any]:
-    return lambda objects: change(pod_of(deployments(objects)["arb-arbstream-risk"]))
-
-
-def on_container(change: Callable[[Object], Any]) -> Callable[[list[Object]], Any]:
-    return on_pod(lambda pod: change(pod["containers"][0]))
-
-
-def on_policy(change: Callable[[Object], Any]) -> Callable[[list[Object]], Any]:
-    def changed(objects: list[Object]) -> None:
-        policies = of_kind(objects, "NetworkPolicy")
-        change(next(p for p in policies if p["metadata"]["name"].endswith("-risk"))["spec"])
-
-    return changed
-
-
-def with_variable(name: str, value: str) -> Callable[[list[Object]], Any]:
-    return on_container(lambda c: c["env"].append({"name": name, "value": value}))
-
-
-EVERYWHERE = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]}
-BROKEN: dict[str, Callable[[list[Object]], Any]] = {
-    "may run as root": on_pod(lambda p: p["securityContext"].update(runAsUser=0)),
-    "any system call": on_pod(lambda p: p["securityContext"].pop("seccompProfile")),
-    "readable by a group": on_pod(lambda p: p["securityContext"].pop("fsGroupChangePolicy")),
-    "a token of Kubernetes": on_pod(lambda p: p.pop("automountServiceAccountToken")),
-    "may set its variables": on_pod(lambda p: p.pop("enableServiceLinks")),
-    "hostNetwork": on_pod(lambda p: p.update(hostNetwork=True)),
-    "a volume of {'hostPath'}": on_pod(
-        lambda p: p["volumes"].append({"name": "x", "hostPath": {}})
-    ),
-    "volumes and mounts differ": on_container(lambda c: c["volumeMounts"].pop()),
-    "is killed while it drains": on_pod(lambda p: p.update(terminationGracePeriodSeconds=5)),
-    "may write to its root": on_container(
-        lambda c: c["securityContext"].update(readOnlyRootFilesystem=False)
-    ),
-    "may gain privileges": on_container(
-        lambda c: c["securityContext"].pop("allowPrivilegeEscalation")
-    ),
-    "has capabilities": on_container(lambda c: c["securityContext"].pop("capabilities")),
-    "is not pinned": on_container(lambda c: c.update(image="arbstream:latest")),
-    "no readinessProbe": on_container(lambda c: c.pop("readinessProbe")),
-    "no livenessProbe": on_container(lambda c: c["livenessProbe"]["httpGet"].update(path="/")),
-    "memory is not bounded": on_container(lambda c: c["resources"]["limits"].pop("memory")),
-    "no processor is reserved": on_container(lambda c: c["resources"]["requests"].pop("cpu")),
-    "not Guaranteed": on_container(lambda c: c["resources"]["requests"].update(cpu="100m")),
-    "holds a secret": with_variable("ARB_PLAN_KEY", "x"),
-    "set twice": with_variable("ARB_HTTP_PORT", "1"),
-    "outside /run/arb/secret/": with_variable("ARB_X_SECRET_FILE", "/tmp/x"),
-    "a file that is not there": with_variable("ARB_X_SECRET_FILE", "/run/arb/secret/x"),
-    "_API_KEY_FILE is not for it": with_variable("ARB_X_API_KEY_FILE", "/run/arb/secret/plan_key"),
-    "other keys than": on_pod(lambda p: p["volumes"][1]["secret"]["items"].pop(1)),
-    "select its pods": lambda objects: deployments(objects)["arb-arbstream-risk"]["spec"].update(
-        selector={"matchLabels": {"app.kubernetes.io/name": "arbstream"}}
-    ),
-    "budgets": lambda objects: objects.remove(of_kind(objects, "PodDisruptionBudget")[0]),
-    "hold up a node's end": lambda objects: of_kind(objects, "PodDisruptionBudget")[0]["spec"].pop(
-        "unhealthyPodEvictionPolicy"
-    ),
-    "not one policy": lambda objects: objects.remove(of_kind(objects, "NetworkPolicy")[0]),
-    "leaves a direction open": on_policy(lambda s: s.update(policyTypes=["Egress"])),
-    "is reached by others": on_policy(lambda s: s.update(ingress=[{}])),
-    "reaches everything": on_policy(lambda s: s["egress"].append({})),
-    "reaches the internet": on_policy(lambda s: s["egress"].append(EVERYWHERE)),
-    "reaches 169.254.169.254/32": on_policy(lambda s: s["egress"].append(EVERYWHERE)),
-    "no value of a label": lambda objects: objects[0]["metadata"]["labels"].update(x="v" * 64),
-    "the chart may not make one": lambda objects: objects.append(
-        {"kind": "Secret", "metadata": {"name": "x"}}
-    ),
-}
-
-
-@pytest.mark.parametrize("finding", BROKEN)
-def test_a_rule_that_is_broken_is_found(finding: str, rendered: dict[str, list[Object]]) -> None:
-    objects = copy.deepcopy(rendered["default"])
-    BROKEN[finding](objects)
-    assert any(finding in each for each in findings(objects)), findings(objects)
 
 
 def test_what_runs_follows_from_the_table(rendered: dict[str, list[Object]]) -> None:
@@ -340,6 +163,59 @@ def test_files_are_shared_only_where_the_volume_can_be(rendered: dict[str, list[
     assert sizes == {"arb-arbstream-recorder": "200Gi", "arb-arbstream-dashboard": "1Gi"}
 
 
+def test_where_pods_run_is_as_given(rendered: dict[str, list[Object]]) -> None:
+    pod = pod_of(deployments(rendered["whole"])["arb-arbstream-orderbook"])
+    assert pod["affinity"] == WHOLE["affinity"]
+    assert pod["nodeSelector"] == WHOLE["nodeSelector"]
+    assert pod["priorityClassName"] == "trading"
+    assert pod["imagePullSecrets"] == [{"name": "images"}]
+    lost = [each["tolerationSeconds"] for each in pod["tolerations"] if "effect" in each]
+    assert (lost, pod["tolerations"][-1:]) == ([20, 20], WHOLE["tolerations"])
+    (spread,) = pod["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"]["arbstream/workload"] == "arb-arbstream-orderbook"
+    single = pod_of(deployments(rendered["default"])["arb-arbstream-orderbook"])
+    assert "topologySpreadConstraints" not in single
+
+
+def test_labels_are_added_to_pods(rendered: dict[str, list[Object]]) -> None:
+    for each in of_kind(rendered["whole"], "Deployment"):
+        metadata = each["spec"]["template"]["metadata"]
+        assert metadata["labels"]["team"] == "desk"
+        assert metadata["annotations"]["note"] == "a"
+
+
+def test_the_authority_of_redis_is_mounted(rendered: dict[str, list[Object]]) -> None:
+    apart = render({"redis": {"tlsCa": {"secret": "ca", "key": "tls.crt"}}})
+    expected = {"secretName": "ca", "items": [{"key": "tls.crt", "path": "ca.crt"}]}
+    for each in of_kind(apart, "Deployment"):
+        assert [v["secret"] for v in pod_of(each)["volumes"] if v["name"] == "tls"] == [expected]
+        assert environment_of(each)["ARB_REDIS_TLS_CA_FILE"] == "/run/arb/tls/ca.crt"
+    assert findings(apart) == []
+    default = deployments(rendered["default"])["arb-arbstream-risk"]
+    assert "ARB_REDIS_TLS_CA_FILE" not in environment_of(default)
+
+
+def test_a_way_that_is_asked_for_is_open_to_that_service_alone() -> None:
+    rule = {
+        "to": [{"podSelector": {"matchLabels": {"app": "postgres"}}}],
+        "ports": [{"port": 5432}],
+    }
+    values = {"services": {"risk": {"extraEgress": [rule]}}, "dashboard": {"from": [PEER]}}
+    policies = of_kind(render(values), "NetworkPolicy")
+    names = [p["metadata"]["name"] for p in policies if rule in p["spec"]["egress"]]
+    assert names == ["arb-arbstream-risk"]
+    (hidden,) = [p for p in policies if p["metadata"]["name"].endswith("-dashboard")]
+    assert "ingress" not in hidden["spec"], "it listens on its pod's loopback"
+    assert of_kind(render({"networkPolicy": {"enabled": False}}), "NetworkPolicy") == []
+
+
+def test_what_must_outlive_a_release_and_a_lost_redis(rendered: dict[str, list[Object]]) -> None:
+    for claim in of_kind(rendered["whole"], "PersistentVolumeClaim"):
+        assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    for service in of_kind(rendered["whole"], "Service"):
+        assert service["spec"]["publishNotReadyAddresses"] is True
+
+
 def test_a_changed_configuration_restarts_who_reads_it() -> None:
     digests = {
         each["spec"]["template"]["metadata"]["annotations"]["arbstream/config"]
@@ -347,53 +223,6 @@ def test_a_changed_configuration_restarts_who_reads_it() -> None:
         for each in of_kind(render({"config": config}), "Deployment")
     }
     assert len(digests) == 2
-
-
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "no TOML": ({"config": "[bus"}, "config is no TOML"),
-    "no venue": ({"config": "[bus]\nshards = 1\n"}, "config has no [venues.NAME]"),
-    "password": (
-        {"config": '[recorder]\nledger_url = "postgresql://u:hunter2@db/x"\n' + VENUES},
-        "an address with a password",
-    ),
-    "live by half": ({"config": f'[executor]\nmode = "live"\n{VENUES}'}, "must be asked for twice"),
-    "no such venue": (
-        {"config": VENUES, "services": {"ingestor": {"venues": ["gamma"]}}},
-        "names gamma; config has alpha, beta_1",
-    ),
-    "one name": (
-        {"config": VENUES + '[venues.beta-1]\ninstruments = ["A/B"]\n'},
-        "would both be named",
-    ),
-    "not encrypted": ({"redis": {"url": "redis://r:6379/0"}}, "redis.url is not encrypted"),
-    "closed port": ({"redis": {"url": "rediss://r:6380/0"}}, "redis.url has port 6380"),
-    "two authorities": ({"redis": {"tlsCa": {"secret": "a", "configMap": "b"}}}, "give one"),
-    "nobody": ({"dashboard": {"allowedHosts": ["a.example"]}}, "dashboard.from is empty"),
-    "login": ({"redis": {"url": "rediss://u:p@r:6379/0"}}, "/redis/url"),
-    "latest": ({"image": {"tag": "latest"}}, "/image/tag"),
-    "digest": ({"image": {"digest": "sha256:12"}}, "/image/digest"),
-    "no such key": ({"replicas": 2}, "replicas"),
-    "no such service": ({"services": {"scaner": {}}}, "scaner"),
-    "no such part": ({"services": {"risk": {"replica": 2}}}, "replica"),
-    "no replica": ({"services": {"risk": {"replicas": 0}}}, "/services/risk/replicas"),
-    "two": ({"services": {"sentinel": {"replicas": 2}}}, "/services/sentinel/replicas"),
-    "phrase": ({"liveTrading": "yes"}, "/liveTrading"),
-    "file of file": (
-        {"services": {"recorder": {"secretFiles": {"ARB_LEDGER_URL_FILE": "x"}}}},
-        "ARB_LEDGER_URL_FILE",
-    ),
-    "path": ({"strategyFiles": {"../x.py": ""}}, "../x.py"),
-    "no peer": ({"networkPolicy": {"redis": {"to": []}}}, "/networkPolicy/redis/to"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_would_not_run_is_refused_with_its_place(case: str) -> None:
-    values, text = REFUSED[case]
-    with pytest.raises(Refused) as caught:
-        render(values)
-    assert text in str(caught.value)
-    assert "nil pointer" not in str(caught.value)
 
 
 def test_long_names_stay_names() -> None:
