@@ -26,13 +26,16 @@ def check_two_feeds(venues: Mapping[str, VenueConfig]) -> None:
     """
     for name, venue in venues.items():
         adapter = venue.adapter or name
-        if venue.two_feeds and not load_feed(adapter).proof.numbers_of_book:
+        if not venue.two_feeds:
+            continue
+        proof = load_feed(adapter).proof
+        if not proof.numbers_of_book:
             able = ", ".join(each for each in EVERY if load_feed(each).proof.numbers_of_book)
             raise ConfigError(
-                f"venues.{name}.two_feeds = true: {adapter} does not number its books, or it is "
-                "not known that two connections are told the same numbers, so nothing would show "
-                "which of two feeds is ahead or that one is wrong; leave two_feeds out there, "
-                f"known are: {able}"
+                f"venues.{name}.two_feeds = true: its books carry no number that is known to be "
+                f"the same on two connections ({adapter}: {proof.rule}), so nothing "
+                "would show which of two feeds is ahead, or that one is wrong; leave two_feeds out "
+                f"there. Venues that can have it: {able}"
             )
 
 

@@ -14,8 +14,9 @@ class _Feed:
 
     def __init__(self) -> None:
         self.heard_ns = 0
-        self.down = ""
-        """Why it is, as it says itself."""
+        self.well_ns = 0
+        """When it said last that it is not DOWN."""
+        self.reason = ""
         self.is_lost = False
 
 
@@ -24,7 +25,7 @@ class FeedWatch:
 
     Args:
         venues: Each has feeds a and b.
-        lost_after_ns: A feed is lost when nothing was heard of it for so long.
+        lost_after_ns: A feed is lost when it was silent, or DOWN, for so long.
     """
 
     def __init__(self, venues: Iterable[str], lost_after_ns: int) -> None:
@@ -44,29 +45,30 @@ class FeedWatch:
         feed = self._feeds.get((status.venue, status.feed))
         if feed is not None and status.ts_ns >= feed.heard_ns:
             feed.heard_ns = status.ts_ns
-            down = status.state is BookState.DOWN
-            feed.down = (status.reason or "it is DOWN") if down else ""
+            if status.state is BookState.DOWN:
+                feed.reason = status.reason or "it is DOWN"
+            else:
+                feed.well_ns = status.ts_ns
 
     def on_timer(self, now_ns: int) -> Iterator[Alert]:
         """Yield an alert for each feed that has just been lost, or is back."""
         self._begun_ns = self._begun_ns or now_ns
         for (venue, name), feed in self._feeds.items():
-            silent_ns = now_ns - max(feed.heard_ns, self._begun_ns)
-            why = feed.down
-            if silent_ns > self._lost_after_ns:
-                why = "nothing is heard of its ingestor"
-            if bool(why) is feed.is_lost:
+            is_lost = now_ns - max(feed.well_ns, self._begun_ns) > self._lost_after_ns
+            if is_lost is feed.is_lost:
                 continue
-            feed.is_lost = bool(why)
+            feed.is_lost = is_lost
+            is_silent = now_ns - feed.heard_ns > self._lost_after_ns
+            why = "nothing is heard of its ingestor" if is_silent else feed.reason
             other = next(f for (v, n), f in self._feeds.items() if v == venue and n is not name)
             text = f"feed {name} of {venue} is back"
-            if why:
+            if is_lost:
                 rest = "neither feed is left" if other.is_lost else "the other feed goes on alone"
                 text = f"feed {name} of {venue} is lost: {why}; {rest}"
             yield Alert(
                 service="orderbook",
-                severity=Severity.WARNING if why else Severity.INFO,
-                code="FEED_LOST" if why else "FEED_BACK",
+                severity=Severity.WARNING if is_lost else Severity.INFO,
+                code="FEED_LOST" if is_lost else "FEED_BACK",
                 text=text,
                 ts_ns=now_ns,
                 subject=f"{venue}|{name}",

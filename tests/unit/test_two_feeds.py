@@ -295,6 +295,19 @@ def test_a_lost_feed_is_told_once_and_so_is_its_return():
     assert two.engine.gauges()["feeds_lost"] == 0
 
 
+def test_a_feed_that_only_connects_again_is_not_told():
+    two = both()
+    for _ in range(20):
+        two.status(B, BookState.DOWN, instrument="", reason="1 of 1 connections are down")
+        two.wait(200 * MS, A)
+    assert codes(two.out) == []
+    for _ in range(10):
+        two.status(B, BookState.DOWN, instrument="", reason="1 of 1 connections are down")
+        two.wait(200 * MS, A)
+    (alert,) = [m for m in two.out if isinstance(m, Alert)]
+    assert "feed b of v is lost: 1 of 1 connections are down" in alert.text
+
+
 def test_a_feed_that_never_came_is_told_as_well():
     two = Two()
     two.snapshot(A)

@@ -58,7 +58,9 @@ def test_a_feed_that_cannot_be_is_refused(environ, said):
 
 @pytest.mark.parametrize("name", ["kraken", "okx", "bybit", "bitstamp", "coinbaseexchange"])
 def test_a_venue_whose_numbers_are_the_connections_is_refused(name):
-    with pytest.raises(ConfigError, match=rf"venues.{name}.two_feeds = true: .*known are: binance"):
+    with pytest.raises(
+        ConfigError, match=rf"venues.{name}.two_feeds = true: .*that can have it: binance"
+    ):
         venue_settings({name: venue(two_feeds=True)})
 
 
