@@ -22,11 +22,10 @@ import msgspec
 
 from deploy.acl import HEALTH, REPLICA, USERS, WATCHER
 from deploy.passwords import RUN, group_password, write, write_acl
-from shared.bus.keys import new_key
+from deploy.signing import write_missing_keys
 from shared.config import parse_config
 from shared.errors import ConfigError
 from shared.services import ALL_SERVICES
-from shared.streams import SIGNED, keys_of
 
 ETC = Path(__file__).resolve().parents[1] / "etc"
 HOLDERS = tuple(spec.name for spec in ALL_SERVICES if spec.holds_secrets)
@@ -45,18 +44,6 @@ INSTEAD = {
     DEMO: "repeat this with --profile demo, or stop it first: docker compose --profile demo down",
     GIVEN: "repeat this without --profile demo, or stop it first: docker compose down",
 }
-
-
-def write_signing_keys() -> None:
-    """Give every user the keys it signs or verifies with; one that is missing is made."""
-    for name in sorted({spec.signed_with for spec in SIGNED}):
-        holders = [user for user in USERS if name in keys_of(user)]
-        paths = [RUN / "secrets" / user / f"{name}_key" for user in holders]
-        known = [path.read_text(encoding="utf-8") for path in paths if path.exists()]
-        text = known[0] if known else new_key() + "\n"
-        for path in paths:
-            if not path.exists():
-                write(path, text, 0o400)
 
 
 def write_group(first: str) -> None:
@@ -166,7 +153,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         write_acl(is_group=bool(first))
         if first:
             write_group(first)
-        write_signing_keys()
+        write_missing_keys()
         write_venue_keys(host, os.environ.get("ARB_VENUES", "").split())
         chosen = write_config(choice)
     except (OSError, urllib.error.URLError, ConfigError, msgspec.DecodeError) as error:

@@ -1,8 +1,9 @@
-"""Changes Redis' passwords while everything runs: docs/rotation.md.
+"""Changes Redis' passwords, and the signing keys, while everything runs: docs/rotation.md.
 
 ``begin`` gives every user a second password, has Redis accept both, and hands out the new ones.
 Services take them up when they are restarted, one after the other. ``finish`` drops the old ones.
-Both may be repeated wherever they were broken off.
+``keys begin``, ``keys switch`` and ``keys finish`` do the same for the keys that plans and commands
+are signed with. Each may be repeated where it was broken off.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from deploy import signing
 from deploy.acl import OPERATOR, RELOAD, REPLICA, USERS
 from deploy.passwords import (
     ROTATION,
@@ -36,7 +38,10 @@ from deploy.servers import Server, servers_of
 from shared.errors import ConfigError
 from shared.store.manifest import sync_directory
 
-USAGE = "usage: python -m deploy.rotate begin | finish [--anyway] | status"
+USAGE = (
+    "usage: python -m deploy.rotate begin | finish [--anyway] | status | "
+    "keys begin | keys switch | keys finish"
+)
 ANYWAY = "--anyway"
 AGE_ROUNDED_S = 1
 """Redis tells the age of a connection in whole seconds."""
@@ -163,6 +168,34 @@ def _not_restarted(servers: Sequence[Server], rotation: Rotation) -> str:
     return ", ".join(sorted(found))
 
 
+def switch() -> str:
+    """Have the new signing keys sign.
+
+    Raises:
+        ConfigError: It is not next, or a holder does not know the new keys yet.
+    """
+    return signing.switch_keys(_after_restarts(signing.ADDED, "switch"))
+
+
+def drop() -> str:
+    """Drop the old signing keys.
+
+    Raises:
+        ConfigError: It is not next, or a holder signs with the old keys still.
+    """
+    return signing.drop_keys(_after_restarts(signing.SWITCHED, "finish"))
+
+
+def _after_restarts(step: str, command: str) -> signing.KeyChange:
+    change = signing.changing(step, command)
+    for server in _servers() if change.written_s else ():
+        beats = asyncio.run(server.heartbeats(password_of(OPERATOR)))
+        old = {beat.service for beat in beats if beat.ts_started_ns < change.written_s * 1e9}
+        if found := ", ".join(sorted(old & {*signing.HOLDERS})):
+            raise ConfigError(f"not started again since the step before: {found}; restart these")
+    return change
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """Keep a second call from interfering."""
@@ -182,6 +215,9 @@ COMMANDS: dict[tuple[str, ...], Callable[[], str]] = {
     ("finish",): finish,
     ("finish", ANYWAY): lambda: finish(anyway=True),
     ("status",): status,
+    ("keys", "begin"): signing.add_keys,
+    ("keys", "switch"): switch,
+    ("keys", "finish"): drop,
 }
 
 

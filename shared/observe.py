@@ -31,6 +31,8 @@ class Observer:
         self.latencies: dict[str, Histogram] = {}
         self.inputs: dict[str, str] = {}
         self.notes: dict[str, str] = {}
+        self.notes_of_start: dict[str, str] = {}
+        """What was found at the start and stays so; ``notes`` are the service's of now."""
         self.ready = False
         self.reason = "starting"
         self.http_port = 0
@@ -103,7 +105,7 @@ class Observer:
             latency={name: dict(h.buckets) for name, h in self.latencies.items()},
             inputs=dict(self.inputs),
             process=self._process,
-            notes={**self.notes, **self._read_notes()},
+            notes={**self.notes_of_start, **self.notes, **self._read_notes()},
         )
 
     def _all_gauges(self) -> dict[str, float]:

@@ -25,6 +25,7 @@ from typing import NoReturn, Protocol
 
 import uvloop
 
+from shared.bus.keys import notes_of_second_keys
 from shared.bus.opening import open_bus
 from shared.bus.port import Bus
 from shared.bus.redis_streams import RedisBus
@@ -115,6 +116,7 @@ def run_service(service: str, open_app: OpenApp, *, drain_timeout_s: float) -> N
         observer.read_gauges("own usage", own_usage)
         observer.read_gauges("clock", partial(clock_gauges, STEADY))
         observer.read_notes(partial(clock_notes, STEADY))
+        observer.notes_of_start |= notes_of_second_keys(service)
         calm_garbage_collector()
         code = uvloop.run(_supervise(config, observer, open_app, drain_timeout_s))
     except ConfigError as error:

@@ -55,7 +55,8 @@ def build(
     former = former_accounts(config)
     for name in former:
         venue = name.removeprefix("account:")
-        observer.notes[f"key of {venue}"] = f"changed; take {former_variable(venue)} away again"
+        told = f"changed; take {former_variable(venue)} away again"
+        observer.notes_of_start[f"key of {venue}"] = told
     whole = on_ledger(engine, ledger_owner(config), instance, former)
     paper = [gateway for gateway in gateways.values() if isinstance(gateway, PaperGateway)]
     tick_to_order = observer.latency("tick_to_order")

@@ -53,6 +53,16 @@ def load_keys(service: str, bus: BusConfig, environ: Mapping[str, str] = ENVIRON
     return SigningKeys(keys, accept_unsigned_until_ns(bus))
 
 
+def notes_of_second_keys(service: str, environ: Mapping[str, str] = ENVIRON) -> dict[str, str]:
+    """Return what an operator should know of a service's keys: which one is being changed.
+
+    Raises:
+        ConfigError: A key cannot be read.
+    """
+    changing = [name for name in keys_of(service) if len(_read(name, environ)) > 1]
+    return {f"{name} key": "it is being changed: a second one is accepted" for name in changing}
+
+
 def find_command_keys(environ: Mapping[str, str] = ENVIRON) -> SigningKeys:
     """Return the operator's key; none where there is none. Nothing is made.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.acl import USERS
+from shared.streams import ALERT
 from tests.chaos.judge import Report, judge, wind_down
 from tests.own_stack import RUNNING, OwnStack
 from tests.rotation import Deployment
@@ -49,10 +50,27 @@ def test_every_redis_password_is_changed_without_a_failed_plan(stack: OwnStack) 
     assert not stack.ended, "nobody ended but those who were restarted"
 
 
+def test_signing_keys_are_changed_without_a_failed_plan(stack: OwnStack) -> None:
+    before = stack.command_key()
+    for step in ("begin", "switch", "finish"):
+        code, said = stack.deployment.rotate("keys", step)
+        assert code == 0, said
+        for name in ("executor", "risk", "sentinel"):
+            stack.restart(name)
+        noted = stack.ready()["executor"].notes
+        assert ("plan key" in noted) == (step != "finish"), noted
+    assert stack.command_key() != before
+    assert "ENTRY_UNVERIFIED" not in {alert.code for alert in stack.newest(ALERT)}
+    report = judged(stack)
+    assert not report.problems, report.as_json()
+    assert not stack.ended
+
+
 def test_keys_of_a_venue_are_changed_without_losing_an_order(stack: OwnStack) -> None:
     """Only Kraken's simulation has several keys: nonces are counted for each."""
     stack.change_venue_key("executor", "kraken", "thirdKey")
     stack.restart("executor")
+    assert "key of kraken" in stack.ready()["executor"].notes
     stack.change_venue_key("sentinel", "kraken", "apiKey")
     stack.restart("sentinel")
     stack.change_venue_key("executor", "kraken", "secondKey")

@@ -11,7 +11,13 @@ import pytest
 
 from services.cli.settings import secrets_set
 from services.cli.stack import service_program
-from shared.bus.keys import accept_unsigned_until_ns, find_command_keys, load_keys, new_key
+from shared.bus.keys import (
+    accept_unsigned_until_ns,
+    find_command_keys,
+    load_keys,
+    new_key,
+    notes_of_second_keys,
+)
 from shared.bus.signing import SigningKeys
 from shared.config_sections import BusConfig, Config
 from shared.errors import ConfigError
@@ -46,6 +52,13 @@ def test_keys_are_made_at_the_first_start(tmp_path: Path) -> None:
     assert signature(load_keys("executor", BUS, environ)) == signature(made) != b""
     command = find_command_keys(environ).sign(CTL_COMMAND, b"payload")
     assert command == made.sign(CTL_COMMAND, b"payload") != signature(made)
+
+
+def test_a_second_key_that_is_accepted_is_noted_by_who_holds_it() -> None:
+    both = {"ARB_PLAN_KEY": f"{new_key()}\n{new_key()}\n", "ARB_COMMAND_KEY": new_key()}
+    assert notes_of_second_keys("executor", both).keys() == {"plan key"}
+    assert notes_of_second_keys("sentinel", both) == {}
+    assert notes_of_second_keys("risk", {"ARB_PLAN_KEY": new_key()}) == {}
 
 
 def test_those_who_start_at_once_have_the_same_key(tmp_path: Path) -> None:
