@@ -149,7 +149,9 @@ async def run(seconds: float, seed: int, venues: tuple[str, ...], found: Found) 
                 if why := await both_well(drill, WELL_S, watch, ended):
                     found.problems.append(f"not well {WELL_S:g} s after {found.kills[-1]}: {why}")
             watch.look()
-        found.views = drill.judge.counts.views
+        found.views = dict(drill.judge.counts.views)
+        if drill.judge.truth.lost:
+            found.problems.append("some of the venues' states were not read in time to judge by")
         record.problems += found.problems  # its logs are kept then
     if len(found.kills) < 2:
         found.problems.append("fewer than two ingestors were killed: nothing is proved")
