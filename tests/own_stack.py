@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RECORDER = "recorder"
 RUNNING = ("ingestor", "orderbook", "scanner", "risk", "executor", "sentinel", "exporter", RECORDER)
-WELL_S, STOP_S = 60, 40
+WELL_S, STOP_S = 150, 60
 
 
 class OwnStack(StackView):

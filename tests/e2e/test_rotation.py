@@ -14,7 +14,7 @@ from tests.chaos.judge import Report, judge, wind_down
 from tests.own_stack import RUNNING, OwnStack
 from tests.rotation import Deployment
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
