@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from shared import two_feeds
 from shared.config_sections import SECTIONS
 from shared.services import ALL_SERVICES, Network, ServiceSpec
 from shared.streams import keys_of
@@ -25,7 +26,8 @@ ASKED_BY: Final = {"recorder": ("enabled", "ledger"), "notifier": ("channels",)}
 """Keys of a service's own section of ``arb.toml`` that make it run, where ``enabled`` is not the
 one; as `arb up` does."""
 VENUES_VARIABLE: Final = {"ingestor": "ARB_INGESTOR_VENUES"}
-"""Services of which there is one for each venue, and the variable that names it."""
+"""Services of which there is one for each venue, two where it has ``two_feeds``, and the variable
+that names it."""
 
 
 def row(spec: ServiceSpec) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def row(spec: ServiceSpec) -> dict[str, Any]:
     asked = ASKED_BY.get(spec.name, ("enabled",)) if spec.is_optional else ()
     return {
         "optional": spec.is_optional,
+        "givesWay": spec.gives_way,
         "instances": spec.instances.value,
         "network": spec.network.value,
         "graceSeconds": round(spec.drain_timeout_s + MARGIN_S),
@@ -44,6 +47,7 @@ def row(spec: ServiceSpec) -> dict[str, Any]:
         "asked": {key: bool(getattr(section, key, False)) for key in asked},
         "port": getattr(section, "port", 0) if spec.network is Network.SCRAPERS else 0,
         "venuesVariable": VENUES_VARIABLE.get(spec.name, ""),
+        "feedVariable": two_feeds.VARIABLE if spec.name in VENUES_VARIABLE else "",
     }
 
 
@@ -59,7 +63,8 @@ def table() -> str:
 def values_of(spec: ServiceSpec) -> dict[str, Any]:
     """Return the schema of a service's own values."""
     quantity = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(m|Ki|Mi|Gi|Ti)?$"}
-    replicas_max = 1 if spec.is_optional else REPLICAS_MAX
+    is_one = spec.is_optional or spec.name in VENUES_VARIABLE
+    replicas_max = 1 if is_one else REPLICAS_MAX
     properties: dict[str, Any] = {
         "enabled": {"type": ["boolean", "null"]},
         "replicas": {"type": "integer", "minimum": 1, "maximum": replicas_max},

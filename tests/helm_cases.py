@@ -16,7 +16,7 @@ instruments = ["BTC/USDT"]
 adapter = "kraken"
 instruments = ["BTC/USDT"]
 """
-EVERYTHING = f"""
+EVERYTHING = """
 [bus]
 shards = 2
 [executor]
@@ -36,7 +36,13 @@ kind = "email"
 host = "mail.example"
 sender = "arb@example.org"
 to = ["ops@example.org"]
-{VENUES}
+[venues.alpha]
+adapter = "binance"
+instruments = ["BTC/USDT"]
+two_feeds = true
+[venues.beta_1]
+adapter = "kraken"
+instruments = ["BTC/USDT"]
 [venues.watched]
 adapter = "kraken"
 trade = false
@@ -62,7 +68,6 @@ WHOLE: dict[str, Any] = {
     "networkPolicy": {"redis": {"ports": [26379, 6379]}},
     "services": {
         "orderbook": {"replicas": 3, "cpu": "2", "memory": "1Gi"},
-        "ingestor": {"replicas": 2},
         "risk": {"secret": "keys-of-risk"},
         "recorder": {
             "storage": {"size": "200Gi", "storageClass": "fast", "accessMode": "ReadWriteMany"},

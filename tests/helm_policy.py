@@ -23,7 +23,7 @@ KINDS = {
 """No Secret: the chart makes none. No role and no account: nothing here talks to Kubernetes."""
 VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
 SECRET_FOLDER = "/run/arb/secret/"
-IS_SECRET = re.compile(r"(KEY|SECRET|PASSWORD|TOKEN|LEDGER_URL)$")
+IS_SECRET = re.compile(r"(KEY|KEY_FORMER|SECRET|PASSWORD|TOKEN|LEDGER_URL)$")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 TAG = re.compile(r"[^:@]+(:[0-9]+/[^:@]+)?:(?!latest$)[A-Za-z0-9_.-]+")
@@ -192,10 +192,16 @@ def _alone(deployment: Object, objects: Sequence[Object]) -> Iterator[str]:
     policies = of_kind(objects, "NetworkPolicy")
     if sum(_selects(each["spec"]["podSelector"], labels) for each in policies) != 1:
         yield "not one policy is for its pods"
+    group = labels["arbstream/group"]
+    pods = sum(
+        each["spec"]["replicas"]
+        for each in of_kind(objects, "Deployment")
+        if each["spec"]["template"]["metadata"]["labels"]["arbstream/group"] == group
+    )
     budgets = of_kind(objects, "PodDisruptionBudget")
     budgets = [each for each in budgets if _selects(each["spec"]["selector"], labels)]
-    if len(budgets) != (deployment["spec"]["replicas"] > 1):
-        yield f"{deployment['spec']['replicas']} replicas and {len(budgets)} budgets"
+    if len(budgets) != (pods > 1):
+        yield f"{pods} pods stand in for each other, with {len(budgets)} budgets"
     for each in budgets:
         if each["spec"].get("maxUnavailable") != 1 or "minAvailable" in each["spec"]:
             yield "its budget would hold up a node's end, or lets all go"

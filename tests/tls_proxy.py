@@ -25,15 +25,18 @@ def tls_in_front_of(socket: Path, folder: Path) -> Iterator[int]:
     loop = asyncio.new_event_loop()
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, ssl.SSLError):
-            while data := await reader.read(65_536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(OSError, ssl.SSLError):
+                while data := await reader.read(65_536):
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner, outer = await asyncio.open_unix_connection(socket)
-        await asyncio.gather(pass_on(reader, outer), pass_on(inner, writer))
+        with contextlib.suppress(asyncio.CancelledError):  # the server is closed
+            await asyncio.gather(pass_on(reader, outer), pass_on(inner, writer))
 
     server = loop.run_until_complete(asyncio.start_server(serve, "localhost", 0, ssl=context))
     port = int(server.sockets[0].getsockname()[1])

@@ -95,6 +95,25 @@ def test_an_ingestor_for_each_venue() -> None:
     assert sum("-ingestor-" in name for name in deployments(render(only))) == 1
 
 
+def test_two_ingestors_of_a_venue_with_two_feeds(rendered: dict[str, list[Object]]) -> None:
+    whole = deployments(rendered["whole"])
+    feeds = {
+        name: (each["spec"]["replicas"], environment_of(each)["ARB_INGESTOR_FEED"])
+        for name, each in whole.items()
+        if "-ingestor-alpha" in name
+    }
+    first, second = "arb-arbstream-ingestor-alpha", "arb-arbstream-ingestor-alpha-b"
+    assert feeds == {first: (1, "a"), second: (1, "b")}
+    budgets = {
+        each["metadata"]["name"] for each in of_kind(rendered["whole"], "PodDisruptionBudget")
+    }
+    assert first in budgets and second not in budgets
+    for name in feeds:
+        (spread,) = pod_of(whole[name])["topologySpreadConstraints"]
+        assert spread["labelSelector"]["matchLabels"]["arbstream/group"] == first
+    assert environment_of(whole["arb-arbstream-ingestor-beta-1"])["ARB_INGESTOR_FEED"] == "a"
+
+
 def test_keys_of_traded_venues_go_to_who_trades(rendered: dict[str, list[Object]]) -> None:
     whole = deployments(rendered["whole"])
     keys = {f"{venue}_api_{part}" for venue in ("alpha", "beta_1") for part in ("key", "secret")}
@@ -172,7 +191,7 @@ def test_where_pods_run_is_as_given(rendered: dict[str, list[Object]]) -> None:
     lost = [each["tolerationSeconds"] for each in pod["tolerations"] if "effect" in each]
     assert (lost, pod["tolerations"][-1:]) == ([20, 20], WHOLE["tolerations"])
     (spread,) = pod["topologySpreadConstraints"]
-    assert spread["labelSelector"]["matchLabels"]["arbstream/workload"] == "arb-arbstream-orderbook"
+    assert spread["labelSelector"]["matchLabels"]["arbstream/group"] == "arb-arbstream-orderbook"
     single = pod_of(deployments(rendered["default"])["arb-arbstream-orderbook"])
     assert "topologySpreadConstraints" not in single
 
@@ -227,7 +246,7 @@ def test_a_changed_configuration_restarts_who_reads_it() -> None:
 
 def test_long_names_stay_names() -> None:
     venue = "V_" * 31 + "_."  # 64 characters, the longest
-    values = {"config": f'[venues."{venue}"]\nadapter = "binance"\ninstruments = ["BTC/USDT"]\n'}
+    values = {"config": f'[venues."{venue}"]\nadapter = "binance"\ntwo_feeds = true\n'}
     assert findings(render(values, release="r" * 53)) == []
 
 

@@ -39,6 +39,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no such part": ({"services": {"risk": {"replica": 2}}}, "replica"),
     "no replica": ({"services": {"risk": {"replicas": 0}}}, "/services/risk/replicas"),
     "two": ({"services": {"sentinel": {"replicas": 2}}}, "/services/sentinel/replicas"),
+    "two of a feed": (
+        {"services": {"ingestor": {"replicas": 2}}},
+        "/services/ingestor/replicas",
+    ),
     "phrase": ({"liveTrading": "yes"}, "/liveTrading"),
     "file of file": (
         {"services": {"recorder": {"secretFiles": {"ARB_LEDGER_URL_FILE": "x"}}}},

@@ -32,6 +32,7 @@
 - {name: ARB_HTTP_PORT, value: "9464"}
 {{- if $workload.venue }}
 - {name: {{ $row.venuesVariable }}, value: {{ $workload.venue | quote }}}
+- {name: {{ $row.feedVariable }}, value: {{ $workload.feed }}}
 {{- end }}
 {{- if $files.owner }}
 - {name: ARB_{{ upper $files.owner }}_DIR, value: /var/lib/arbstream}
@@ -72,7 +73,7 @@
 {{- $row := $workload.row }}{{ $own := $workload.own -}}
 {{- $fullname := include "arbstream.fullname" $root -}}
 {{- $files := include "arbstream.files" . | fromJson -}}
-{{- $cpu := $own.cpu | default ($row.optional | ternary "100m" "1") -}}
+{{- $cpu := $own.cpu | default ($row.givesWay | ternary "100m" ($row.optional | ternary "500m" "1")) -}}
 {{- $memory := $own.memory | default "512Mi" -}}
 automountServiceAccountToken: false
 # Else a Service named arb-exporter would set ARB_EXPORTER_PORT to its address.
@@ -108,13 +109,13 @@ tolerations:
 {{- range $values.tolerations }}
   - {{ toJson . }}
 {{- end }}
-{{- if gt (int $workload.replicas) 1 }}
+{{- if gt (int $workload.pods) 1 }}
 topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
-      matchLabels: {{- include "arbstream.podSelector" . | nindent 8 }}
+      matchLabels: {{- include "arbstream.groupSelector" . | nindent 8 }}
 {{- end }}
 containers:
   - name: {{ $workload.service }}

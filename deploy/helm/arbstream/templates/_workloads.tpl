@@ -30,9 +30,16 @@ app.kubernetes.io/component: {{ index . 1 }}
 arbstream/workload: {{ (index . 1).name }}
 {{- end }}
 
+{{/* What the pods of one group are found by. Of: root, workload. */}}
+{{- define "arbstream.groupSelector" -}}
+{{- include "arbstream.selector" (list (index . 0) (index . 1).service) }}
+arbstream/group: {{ (index . 1).group }}
+{{- end }}
+
 {{/*
 What runs, as JSON: a list of workloads with the name of the object, the service, its row of
-services.yaml, its own values, its venue where there is one per venue, and its replicas.
+services.yaml, its own values, its venue and feed where there is one per venue, and its replicas.
+A group is of workloads that stand in for each other: feeds a and b of one venue, else one alone.
 */}}
 {{- define "arbstream.workloads" -}}
 {{- $config := fromToml .Values.config -}}
@@ -55,15 +62,20 @@ services.yaml, its own values, its venue where there is one per venue, and its r
   {{- $venues := list "" }}
   {{- if $row.venuesVariable }}{{ $venues = $own.venues | default (keys ($config.venues | default dict) | sortAlpha) }}{{ end }}
   {{- range $venue := $runs | ternary $venues list }}
-    {{- $name := printf "%s-%s" $fullname $service }}
+    {{- $group := printf "%s-%s" $fullname $service }}{{ $feeds := list "a" }}
     {{- if $venue }}
-      {{- $name = printf "%s-%s" $name ($venue | lower | replace "_" "-" | replace "." "-") | trunc 52 | trimAll "-" }}
+      {{- $group = printf "%s-%s" $group ($venue | lower | replace "_" "-" | replace "." "-") | trunc 50 | trimAll "-" }}
+      {{- if dig $venue "two_feeds" false $config.venues }}{{ $feeds = list "a" "b" }}{{ end }}
     {{- end }}
-    {{- if hasKey $names $name }}
-      {{- fail (printf "venues %s and %s would both be named %s; rename one" (get $names $name) $venue $name) }}
+    {{- if hasKey $names $group }}
+      {{- fail (printf "venues %s and %s would both be named %s; rename one" (get $names $group) $venue $group) }}
     {{- end }}
-    {{- $_ := set $names $name $venue }}
-    {{- $found = append $found (dict "name" $name "service" $service "row" $row "own" $own "venue" $venue "replicas" $replicas) }}
+    {{- $_ := set $names $group $venue }}
+    {{- range $feed := $feeds }}
+      {{- $name := eq $feed "a" | ternary $group (printf "%s-%s" $group $feed) }}
+      {{- $pods := mul (len $feeds) $replicas }}
+      {{- $found = append $found (dict "name" $name "group" $group "service" $service "row" $row "own" $own "venue" $venue "feed" $feed "replicas" $replicas "pods" $pods) }}
+    {{- end }}
   {{- end }}
 {{- end -}}
 {{- toJson $found -}}
