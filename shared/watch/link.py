@@ -95,18 +95,21 @@ class Link:
         return int(entries), int(size or 0)
 
     async def read(
-        self, after: dict[str, tuple[StreamSpec, str]], block_ms: int | None = None
+        self,
+        after: dict[str, tuple[StreamSpec, str]],
+        block_ms: int | None = None,
+        *,
+        count: int = ENTRIES_PER_READ,
     ) -> list[StreamItem]:
         """Return what follows the given ids and move the ids in ``after``.
 
         Args:
             after: Redis key -> (stream, id of the last entry seen).
             block_ms: How long to wait for something; ``None`` does not wait.
+            count: Entries of each stream at most.
         """
         positions: Any = {key: last for key, (_, last) in after.items()}
-        reply = await self._ask(
-            self._redis.xread(positions, count=ENTRIES_PER_READ, block=block_ms)
-        )
+        reply = await self._ask(self._redis.xread(positions, count=count, block=block_ms))
         items: list[StreamItem] = []
         for raw_key, entries in reply or []:
             key = raw_key.decode()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from services.cli.commands_top import doors_to
 from services.cli.top.app import TopApp
-from services.cli.top.feed import Feed
+from services.cli.top.feed import RULES_PER_READ, Feed
 from services.cli.top.watched import Watched
 from shared.cancel import cancel_and_wait
 from shared.clock import SystemClock
@@ -62,6 +62,35 @@ async def test_it_follows_through_an_absence_of_redis(server: EmbeddedServer) ->
         await eventually(lambda: len(watched.beats) == 2, what="it goes on")
     finally:
         await cancel_and_wait([following])
+
+
+class CountsRules(Watched):
+    """Notes how many rules it was handed at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handed: list[int] = []
+
+    def on_rules(self, messages: Iterable[Message]) -> None:
+        taken = list(messages)
+        self.handed.append(len(taken))
+        super().on_rules(taken)
+
+
+async def test_rules_are_read_once_and_few_at_a_time(server: EmbeddedServer) -> None:
+    watched = CountsRules()
+    feed = Feed(Target(BusConfig(url=server.url)), watched, lambda: True, lambda: False)
+    told = [make_info(instrument=f"A{n}/USDT") for n in range(120)]
+    await say(server, *told)
+    async with open_link(server.url) as link:
+        await feed._read_rules(link)
+        assert (len(watched.rules), max(watched.handed)) == (120, RULES_PER_READ)
+        watched.handed.clear()
+        await feed._read_rules(link)
+        assert not watched.handed
+        await say(server, told[0])
+        await feed._read_rules(link)
+        assert watched.handed == [1]
 
 
 async def test_books_are_not_read_while_no_screen_shows_them(server: EmbeddedServer) -> None:

@@ -46,7 +46,8 @@ BOOKS_WINDOW_MS: Final = 750
 FUNDING_EVERY_S: Final = 5.0
 FUNDING_WINDOW_MS: Final = 120_000
 RULES_EVERY_S: Final = 60.0
-RULES_BACK: Final = 1_000
+RULES_PER_READ: Final = 50
+"""An entry has 4 kB and the stream a thousand: read at once they leave a height of megabytes."""
 
 
 class Feed:
@@ -69,6 +70,7 @@ class Feed:
         self._target, self._watched = target, watched
         self._reads_books, self._reads_funding = reads_books, reads_funding
         self._after: dict[str, tuple[StreamSpec, str]] = {}
+        self._rules_after: dict[str, tuple[StreamSpec, str]] = {}
         self._read_s: dict[StreamSpec, float] = {}
 
     async def run(self) -> None:
@@ -109,11 +111,17 @@ class Feed:
             self._watched.on_books((item.message for item in items), now_ns)
         rules_every_s = RULES_EVERY_S if self._watched.rules else BOOKS_EVERY_S
         if self._reads_books() and self._is_due(MD_INSTRUMENT, rules_every_s):
-            items = await link.newest(MD_INSTRUMENT, count=RULES_BACK)
-            self._watched.on_rules(item.message for item in items)
+            await self._read_rules(link)
         if self._reads_funding() and self._is_due(MD_FUNDING, FUNDING_EVERY_S):
             items = await link.recent(MD_FUNDING, FUNDING_WINDOW_MS)
             self._watched.on_funding((item.message for item in items), now_ns)
+
+    async def _read_rules(self, link: Link) -> None:
+        """Take in what was told of instruments since the last time."""
+        for key in await link.keys(MD_INSTRUMENT):
+            self._rules_after.setdefault(key, (MD_INSTRUMENT, "0-0"))
+        while items := await link.read(self._rules_after, count=RULES_PER_READ):
+            self._watched.on_rules(item.message for item in items)
 
     def _is_due(self, spec: StreamSpec, every_s: float) -> bool:
         now_s = SystemClock.monotonic_ns() / 1e9
