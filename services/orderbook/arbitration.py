@@ -47,6 +47,8 @@ class Arbitration:
     ) -> None:
         self.groups: dict[tuple[str, str], FeedGroup] = {}
         """By venue and instrument."""
+        self.dropped: list[TrackedBook] = []
+        """Books that no ingestor feeds any more, to be taken by whoever calls ``on_timer``."""
         self._two_feeds, self._views, self._new_book = two_feeds, views, new_book
         self._depth_levels, self._counters = depth_levels, counters
         self.watch = FeedWatch(two_feeds, stale_after_ns)
@@ -98,12 +100,15 @@ class Arbitration:
 
     def on_snapshot(self, snapshot: BookSnapshot, book: TrackedBook, now_ns: int) -> list[Message]:
         """A feed's book starts over."""
+        self.groups[book.venue, book.instrument].heard(book, now_ns)
         epoch = book.epoch
         book.on_snapshot(snapshot, now_ns)
         return self._after(book, now_ns, moved=book.epoch != epoch)
 
     def on_status(self, status: VenueStatus, book: TrackedBook, now_ns: int) -> list[Message]:
-        """An ingestor says how its book is."""
+        """An ingestor says how its book is, or (empty instrument) the whole venue."""
+        if status.instrument:
+            self.groups[book.venue, book.instrument].heard(book, now_ns)
         book.on_status(status, now_ns)
         return self._after(book, now_ns, moved=False, cause_ns=status.ts_ns)
 
@@ -111,6 +116,7 @@ class Arbitration:
         """Judge silence and numbers that stay apart; repeat views older than these times."""
         out: list[Message] = []
         for group in self.groups.values():
+            self.dropped += group.drop_former(now_ns)
             for book in [member.book for member in group.members]:
                 book.on_timer(now_ns)
             if why := group.numbers_apart(now_ns):

@@ -74,7 +74,8 @@ _DECODER = msgspec.msgpack.Decoder(Checkpoint)
 
 def join_checkpoint(entry_id: str, books: Iterable[bytes]) -> bytes:
     """Return the checkpoint of a shard from its books, none of them saved before ``entry_id``."""
-    return _ENCODER.encode(Checkpoint(entry_id=entry_id, books=[msgspec.Raw(b) for b in books]))
+    saved = [msgspec.Raw(book) for book in books if book]
+    return _ENCODER.encode(Checkpoint(entry_id=entry_id, books=saved))
 
 
 class OrderbookEngine:
@@ -150,10 +151,9 @@ class OrderbookEngine:
         return [book.name for book in self._books_of(shard)]
 
     def save_part(self, name: tuple[str, ...]) -> bytes:
-        """Return the state of one book."""
+        """Return the state of one book; empty if it has been dropped since ``names``."""
         book = self._find(name)
-        assert book is not None, "a book is kept as long as its shard"
-        return _ENCODER.encode(book.save())
+        return b"" if book is None else _ENCODER.encode(book.save())
 
     def join_parts(self, entry_id: str, parts: Sequence[bytes]) -> bytes:
         """Return the checkpoint of a shard from its books."""
@@ -240,6 +240,8 @@ class OrderbookEngine:
         if self._arbitration.groups:
             not_live_ns = now_ns - NOT_LIVE_REFRESH_NS + self._tick_ns // 2
             out += self._arbitration.on_timer(now_ns, view_ns, not_live_ns)
+            while self._arbitration.dropped:
+                self._audits.forget(self._arbitration.dropped.pop().name)
         if ALERTING_SHARD in self._owned:
             out += self._arbitration.watch.on_timer(now_ns)
         return Step(messages=out) if out else NOTHING

@@ -6,10 +6,15 @@ cannot reach the other's. Both carry the venue's numbers, so
 * the book with the higher number is shown: every change is published when the first of the two
   feeds brings it. What the other brings later is a duplicate: it only keeps that book in step;
 * a book that is not LIVE is not shown while the other is, and neither is one that is ``behind``: it
-  has not reached a number ``BEHIND_NS`` after the other had it;
+  has not reached a number ``BEHIND_NS`` after the other had it. A silence does not make good for
+  that: what a feed reads after it is old as well. A book that starts over does;
 * where both are at one number, the levels that a view shows must be equal. If they are not, one
   feed is wrong and nothing says which: both books are GAP and start over. The same where both run
-  on, and say that they are of the same time, at numbers that stay apart.
+  on, and say that they are of the same time, at numbers that stay apart; and where the higher
+  number is of an earlier time, as it is when the venue's numbers began anew and one feed has not
+  noticed;
+* a book whose ingestor is silent is dropped where ingestors of the other kind speak (the only one
+  of a venue, or feeds a and b): the configuration was changed from one feed to two, or back.
 """
 
 from __future__ import annotations
@@ -25,6 +30,8 @@ BEHIND_NS: Final = 2_000_000_000
 """How long a feed may take to reach a number that the other one had: a busy machine takes one."""
 RUNS_NS: Final = 1_000_000_000
 """Two books that changed within this time, also by the venue's clock, are of the same time."""
+GONE_NS: Final = 3_000_000_000
+"""An ingestor that runs says something each second."""
 REASON_MAX: Final = 200
 """Characters of what is said of the other feed."""
 
@@ -45,30 +52,55 @@ _BEST_FIRST: Final = (
 class Member:
     """The book of one feed, and the number that it is to reach."""
 
-    __slots__ = ("_mark_epoch", "_mark_seq", "_since_ns", "book")
+    __slots__ = (
+        "_is_late",
+        "_is_to_go",
+        "_mark_epoch",
+        "_mark_of_epoch",
+        "_mark_seq",
+        "_since_ns",
+        "book",
+        "heard_ns",
+        "mark_of",
+    )
 
     def __init__(self, book: TrackedBook) -> None:
-        self.book = book
-        self._mark_seq = self._since_ns = self._mark_epoch = 0
+        self.book = self.mark_of = book
+        """``mark_of``: the one that had the number."""
+        self.heard_ns = 0
+        """When its ingestor said something last; 0: not yet."""
+        self._mark_seq = self._since_ns = self._mark_epoch = self._mark_of_epoch = 0
+        self._is_late = self._is_to_go = False
+        """Whether it reached the number before this one too late; whether it was below this one."""
 
     def is_behind(self, now_ns: int) -> bool:
-        """Tell whether it has not reached a number that the other feed had a while ago."""
+        """Tell whether it has not reached a number that the other feed had a while ago.
+
+        After one that it reached too late it is behind until it has reached the next one in time.
+        """
+        return self.book.seq < self._mark_seq and (self._is_late or self.is_overdue(now_ns))
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Tell whether it has had its time to reach the number."""
         return self.book.seq < self._mark_seq and now_ns - self._since_ns > BEHIND_NS
 
     def is_eligible(self, now_ns: int) -> bool:
         """Tell whether it may be shown."""
-        book = self.book
-        return book.state is _LIVE and (
-            book.seq >= self._mark_seq or now_ns - self._since_ns <= BEHIND_NS
-        )
+        return self.book.state is _LIVE and not self.is_behind(now_ns)
 
-    def move_mark(self, ahead: int, now_ns: int) -> None:
+    def move_mark(self, ahead: TrackedBook | None, now_ns: int) -> None:
         """Take the number of the feed that is ahead as the next one to reach, if it is time."""
         book = self.book
-        if book.state is not _LIVE:
-            self._mark_seq = 0
-        elif book.seq >= self._mark_seq or book.epoch != self._mark_epoch:
-            self._mark_seq, self._since_ns, self._mark_epoch = ahead, now_ns, book.epoch
+        # The one that had the number has started over below it: numbers began anew.
+        is_void = self.mark_of.epoch > self._mark_of_epoch and self.mark_of.seq < self._mark_seq
+        is_over = is_void or book.epoch != self._mark_epoch
+        if is_over or book.seq >= self._mark_seq:
+            was_late = self._is_to_go and now_ns - self._since_ns > BEHIND_NS
+            self._is_late = was_late and not is_over
+            self.mark_of = book if ahead is None else ahead
+            self._mark_seq, self._mark_of_epoch = self.mark_of.seq, self.mark_of.epoch
+            self._is_to_go = self._mark_seq > book.seq
+            self._since_ns, self._mark_epoch = now_ns, book.epoch
 
 
 class FeedGroup:
@@ -89,6 +121,8 @@ class FeedGroup:
         """What was shown last; ``None`` where a view is due."""
         self.shown_ns = 0
         self._view: DepthView | None = None
+        self._viewed: Member | None = None
+        """Whose view it is."""
         self._is_compared = False
 
     @property
@@ -117,15 +151,38 @@ class FeedGroup:
         """Return the book of a feed, ``None`` where there is none."""
         return next((m.book for m in self.members if m.book.feed is feed), None)
 
+    def heard(self, book: TrackedBook, now_ns: int) -> None:
+        """Note that the ingestor of a book says something of it."""
+        for each in self.members:
+            if each.book is book:
+                each.heard_ns = now_ns
+
+    def drop_former(self, now_ns: int) -> list[TrackedBook]:
+        """Drop and return the books that ingestors of before a change of configuration fed."""
+        for each in self.members:
+            each.heard_ns = each.heard_ns or now_ns
+        only = [each for each in self.members if each.book.feed is FeedName.ONLY]
+        named = [each for each in self.members if each not in only]
+        if not (only and named):  # nearly always
+            return []
+        only_ns, named_ns = (max(m.heard_ns for m in kind) for kind in (only, named))
+        if (now_ns - only_ns > GONE_NS) is (now_ns - named_ns > GONE_NS):
+            return []
+        former = only if only_ns < named_ns else named
+        self.members = [each for each in self.members if each not in former]
+        if self._shown in former:
+            self._shown = self.members[0]
+        return [each.book for each in former]
+
     # Which is shown
 
     def choose(self, now_ns: int) -> None:
         """Show the book that is ahead of those that can be trusted; the present one if equal."""
         members, shown = self.members, self._shown
-        ahead = 0
+        ahead: TrackedBook | None = None
         for each in members:
-            if each.book.seq > ahead and each.book.state is _LIVE:
-                ahead = each.book.seq
+            if each.book.state is _LIVE and (ahead is None or each.book.seq > ahead.seq):
+                ahead = each.book
         for each in members:
             each.move_mark(ahead, now_ns)
         best = shown if shown is not None and shown.is_eligible(now_ns) else None
@@ -141,21 +198,22 @@ class FeedGroup:
         book = shown.book
         state, reason = book.state, book.reason
         if state is _LIVE and shown.is_behind(now_ns):
-            state, reason = BookState.STALE, f"feed {book.feed} is behind"
+            state, reason = BookState.STALE, f"{_name(book.feed)} is behind"
         elif len(self.members) == len(self.expected) and all(
             each.is_eligible(now_ns) for each in self.members
         ):
             return state, reason
         parts = [reason] if reason else []
-        parts += [f"nothing came from feed {n}" for n in self.expected if self.find(n) is None]
+        parts += [f"nothing came from {_name(n)}" for n in self.expected if self.find(n) is None]
         for each in self.members:
             other = each.book
             if each is shown or (not other.epoch and other.feed not in self.expected):
                 continue
             if other.state is not _LIVE:
-                parts.append(f"feed {other.feed} is {other.state}: {other.reason}"[:REASON_MAX])
+                text = f"{_name(other.feed)} is {other.state}: {other.reason}"
+                parts.append(text[:REASON_MAX])
             elif each.is_behind(now_ns):
-                parts.append(f"feed {other.feed} is behind")
+                parts.append(f"{_name(other.feed)} is behind")
         return state, "; ".join(parts)
 
     def is_due(self, told: tuple[BookState, str]) -> bool:
@@ -164,13 +222,20 @@ class FeedGroup:
             return True
         if told[0] is not _LIVE or self._view is None:
             return False
-        # Of a feed that is not as far as the one shown before, what is known must be told as well.
-        return self.shown.book.touched or self.shown.seq < self._view.seq
+        shown = self._shown
+        assert shown is not None, "a group has a book from its beginning"
+        return (
+            shown.book.book.touched
+            # Of a feed that is not as far as the one shown before, what is known is told as well,
+            or shown.book.seq < self._view.seq
+            # and of one that was not compared with it, as it has other numbers.
+            or (shown is not self._viewed and not self._is_compared)
+        )
 
     def note_shown(self, view: DepthView, now_ns: int) -> None:
         """A view of this moment was made."""
         self.shown_state, self.shown_ns = (view.state, view.reason), now_ns
-        self._view, self._is_compared = view, False
+        self._view, self._viewed, self._is_compared = view, self._shown, False
 
     # Whether they agree
 
@@ -195,34 +260,37 @@ class FeedGroup:
             for level, its in zip(ours, theirs, strict=False):  # one may know fewer levels
                 if level != its:
                     return (
-                        f"at number {book.seq} the {side}s differ: {_text(level)} of feed "
-                        f"{book.feed}, {_text(its)} of feed {shown.feed}"
+                        f"at number {book.seq} the {side}s differ: {_text(level)} of "
+                        f"{_name(book.feed)}, {_text(its)} of {_name(shown.feed)}"
                     )
         return ""
 
     def numbers_apart(self, now_ns: int) -> str:
-        """Return how two feeds differ that run on at the same time at numbers far apart."""
+        """Return how two feeds differ whose numbers contradict the times that the venue tells."""
         for each in self.members:
-            late = each.book
-            if late.state is not _LIVE or not each.is_behind(now_ns):
+            late, ahead = each.book, each.mark_of
+            if late.state is not _LIVE or ahead.seq <= late.seq or not each.is_overdue(now_ns):
                 continue
-            for ahead in (m.book for m in self.members):
-                if (
-                    ahead.seq > late.seq
-                    and ahead.state is _LIVE
-                    and now_ns - min(late.ts_recv_ns, ahead.ts_recv_ns) < RUNS_NS
-                    and _are_of_one_time(late, ahead)
-                ):
-                    return (
-                        f"both run on, feed {late.feed} at {late.seq} and feed {ahead.feed} "
-                        f"at {ahead.seq}"
-                    )
+            later_ns = _later_ns(late, ahead)
+            if later_ns is None:
+                continue
+            numbers = f"{_name(late.feed)} at {late.seq} and {_name(ahead.feed)} at {ahead.seq}"
+            if later_ns > RUNS_NS:
+                return f"{numbers}, which is of an earlier time"
+            changed_ns = min(late.ts_recv_ns, ahead.ts_recv_ns)
+            if ahead.state is _LIVE and now_ns - changed_ns < RUNS_NS and later_ns > -RUNS_NS:
+                return f"both run on, {numbers}"
         return ""
 
 
-def _are_of_one_time(one: TrackedBook, other: TrackedBook) -> bool:
+def _later_ns(one: TrackedBook, other: TrackedBook) -> int | None:
+    """Return by how much a book is of a later time than another, by the venue's clock."""
     ours, theirs = one.ts_venue_ns, other.ts_venue_ns
-    return ours is not None and theirs is not None and abs(ours - theirs) < RUNS_NS
+    return None if ours is None or theirs is None else ours - theirs
+
+
+def _name(feed: FeedName) -> str:
+    return f"feed {feed}" if feed else "the single feed"
 
 
 def _text(level: Level) -> str:

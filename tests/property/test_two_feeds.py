@@ -15,6 +15,8 @@ from shared.messages.market import BookDelta, BookSnapshot, DepthView, VenueStat
 NOW = 1_700_000_000_000_000_000
 MS = 1_000_000
 DEPTH = 3
+FAR = 6
+"""Levels from the middle."""
 BOTH = (FeedName.A, FeedName.B)
 BOOK = {"venue": "v", "instrument": "BTC/USDT"}
 
@@ -141,7 +143,7 @@ class World:
 
 which = st.sampled_from(BOTH)
 changes = st.lists(
-    st.tuples(st.integers(-6, 6).filter(bool), st.integers(0, 3)), min_size=1, max_size=3
+    st.tuples(st.integers(-FAR, FAR).filter(bool), st.integers(0, 3)), min_size=1, max_size=3
 )
 
 
@@ -157,16 +159,23 @@ def steps(*of_feeds: str):
     )
 
 
+def change(world: World, levels: list[tuple[int, int]], spared: FeedName | None) -> None:
+    """The venue changes; a feed that is spared brings it at once."""
+    told = world.venue.change(levels)
+    for feed in world.feeds.values():
+        feed.waiting.append(told)
+    if spared is not None:
+        world.deliver(world.feeds[spared])
+
+
 def play(world: World, plan, spared: FeedName | None) -> None:
     for kind, what in plan:
         world.now_ns += MS
         if kind == "change":
-            told = world.venue.change(what)
-            for feed in world.feeds.values():
-                feed.waiting.append(told)
-            if spared is not None:
-                world.deliver(world.feeds[spared])
+            change(world, what, spared)
         elif kind == "wait":
+            if spared is not None:  # or it may be quieter than usual, which is not well
+                change(world, [(FAR, 1)], spared)
             world.wait(what)
         elif what is not spared:
             feed = world.feeds[what]

@@ -49,7 +49,7 @@ class Two:
             )
         )
 
-    def delta(self, feed, seq, bids=(), asks=(), *, seq_prev=None):
+    def delta(self, feed, seq, bids=(), asks=(), *, seq_prev=None, ts_venue_ns=None):
         return self.give(
             BookDelta(
                 venue="v",
@@ -60,7 +60,7 @@ class Two:
                 bids=list(bids),
                 asks=list(asks),
                 ts_recv_ns=self.now_ns,
-                ts_venue_ns=self.now_ns,
+                ts_venue_ns=ts_venue_ns or self.now_ns,
                 feed=feed,
             )
         )
