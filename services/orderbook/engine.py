@@ -265,7 +265,9 @@ class OrderbookEngine:
             "books": float(len(self._books) + len(groups) - refused),
             "books_live": float(live),
             "books_not_served": float(refused),
-            "feeds_lost": float(self._arbitration.watch.lost),
+            "feeds_lost": float(
+                self._arbitration.watch.lost if ALERTING_SHARD in self._owned else 0
+            ),
         }
 
     def _on_status(self, status: VenueStatus, now_ns: int) -> list[Message]:
@@ -275,7 +277,7 @@ class OrderbookEngine:
             book = self._book(status.venue, status.instrument, status.feed)
             books = [] if book is None else [book]
         else:
-            self._arbitration.watch.on_status(status)
+            self._arbitration.watch.on_status(status, now_ns)
             every = (*self._books.values(), *self._arbitration.books())
             books = [b for b in every if b.venue == status.venue and b.feed is status.feed]
         out: list[Message] = []

@@ -6,7 +6,9 @@ import pytest
 
 from services.orderbook.engine import OrderbookEngine, join_checkpoint
 from services.orderbook.feed_group import BEHIND_NS, GONE_NS
+from services.orderbook.feed_watch import FeedWatch
 from shared.messages.base import BookState
+from shared.messages.market import VenueStatus
 from tests.unit.test_two_feeds import (
     CONFIG,
     MS,
@@ -208,3 +210,50 @@ def test_while_the_service_stands_still_no_book_is_dropped():
     two.engine.on_timer(two.now_ns)
     two.wait(S, ONLY, A, B)
     assert len(two.engine.names(0)) == 3
+
+
+# What is told of feeds
+
+
+def says(feed, at_ns, state=BookState.LIVE):
+    return VenueStatus(
+        venue="v", instrument="", state=state, epoch=0, reason="x", ts_ns=at_ns, feed=feed
+    )
+
+
+def watched():
+    watch = FeedWatch(("v",), 5 * S)
+    for tick in range(10):
+        look(watch, NOW + tick * 100 * MS, A, B)
+    return watch, NOW + S
+
+
+def look(watch, now_ns, *feeds):
+    for feed in feeds:
+        watch.on_status(says(feed, now_ns), now_ns)
+    return list(watch.on_timer(now_ns))
+
+
+def test_a_service_that_stood_still_tells_of_no_feed():
+    watch, now_ns = watched()
+    now_ns += 60 * S
+    assert look(watch, now_ns) == []
+    assert look(watch, now_ns + 100 * MS, A, B) == []
+
+
+def test_where_both_feeds_are_lost_neither_is_said_to_go_on():
+    watch, now_ns = watched()
+    alerts = []
+    for tick in range(1, 60):
+        alerts += look(watch, now_ns + tick * 100 * MS)
+    assert [alert.code for alert in alerts] == ["FEED_LOST", "FEED_LOST"]
+    assert all("neither feed is left" in alert.text for alert in alerts)
+
+
+def test_a_clock_that_was_ahead_hides_no_loss():
+    watch, now_ns = watched()
+    watch.on_status(says(B, now_ns + 3600 * S), now_ns)
+    alerts = []
+    for tick in range(1, 60):
+        alerts += look(watch, now_ns + tick * 100 * MS, A)
+    assert [alert.subject for alert in alerts] == ["v|b"]
