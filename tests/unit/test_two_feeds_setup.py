@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.cli.stack import second_ingestor
-from services.ingestor.engine import IngestorEngine
+from services.ingestor.engine import IngestorEngine, requests
 from services.ingestor.engine.requests import ConnectionOpened, FrameReceived, OpenConnection
 from services.ingestor.engine.settings import venue_settings
 from shared.config_sections import VenueConfig
@@ -103,6 +103,21 @@ def test_only_the_feed_that_is_asked_starts_over():
             engine, session, _ = opened(own)
             engine.on_message(ResyncRequest(**asked, feed=feed), T0)
             assert bool(session.told("resync")) is (feed in heard), (own, feed)
+
+
+@pytest.mark.parametrize(("feed", "asked"), [(ONLY, 2), (A, 1), (B, 1)])
+def test_two_ingestors_share_the_rate_budget_of_one(feed, asked):
+    kind = Feed(rest_budget=port.RestBudget(120))  # snapshots: a weight of 10 at once
+    settled = replace(settings("v", kind, ("BTC/USDT",)), ingestor_feed=feed)
+    engine = IngestorEngine([settled], source="i#1", uniform=lambda _, high: high)
+    (opening,) = [a for a in engine.start({}, T0).at_once if type(a) is OpenConnection]
+    steps = [engine.on_message(ConnectionOpened(opening.connection), T0)]
+    for at in range(4):
+        wanted = port.FetchSnapshot(f"X{at}/USDT", "/depth", 4, T0)
+        kind.sessions["BTC/USDT"].effects = [wanted]
+        steps.append(engine.on_message(FrameReceived(opening.connection, b"x", T0), T0))
+    sent = [a for step in steps for a in (*step.at_once, *step.actions)]
+    assert sum(type(a) is requests.FetchSnapshot for a in sent) == asked
 
 
 def test_what_one_feed_says_replaces_nothing_of_the_others():

@@ -45,7 +45,10 @@ class Venue:
         self.name = settings.name
         self.frames = 0
         self._out, self._source, self._feed = out, source, settings.ingestor_feed
-        self.snapshots = SnapshotQueue(settings.rest_url, feed.rest_budget, out, ids)
+        budget = feed.rest_budget
+        if self._feed:  # the other one has the same address perhaps, and the executor as well
+            budget = replace(budget, weight_per_minute=budget.weight_per_minute // 2)
+        self.snapshots = SnapshotQueue(settings.rest_url, budget, out, ids)
         self.connections: list[Connection] = []
         refusals = Refusals(settings.name, out)
         described = list(feed.connections(settings.name, settings.instruments))
@@ -77,7 +80,7 @@ class Venue:
             settings.name,
             settings.audit,
             every_s=settings.audit_every_s,
-            budget=feed.rest_budget,
+            budget=budget,
             connections=self.connections,
             request=self.snapshots.request,
             out=out,
