@@ -54,6 +54,7 @@ def _record(told: list[BookAudited], now_ns: int) -> dict[str, Any]:
         last = told[-1]
         record["last"] = {
             "verdict": last.verdict,
+            "feed": last.feed,
             "failed": last.failed,
             "age_s": round((now_ns - last.ts_ns) / 1e9, 1),
             "compared": last.compared,
@@ -83,7 +84,8 @@ def print_audits(records: list[dict[str, Any]]) -> None:
         )
     console.print(table)
     for each in records:
-        last = each["last"] or {"differences": [], "reason": ""}
+        last = each["last"] or {"differences": [], "reason": "", "feed": ""}
         said = "; ".join(last["differences"]) or last["reason"]
         if said:
-            console.print(f"{each['venue']} {each['instrument']}: {said}")
+            feed = f", feed {last['feed']}" if last["feed"] else ""
+            console.print(f"{each['venue']} {each['instrument']}{feed}: {said}")

@@ -183,6 +183,7 @@ class Audits:
             differences=list(differing.values())[:DIFFERENCES_MAX],
             failed=bool(proved),
             reason="" if compared else "every level in reach changed meanwhile",
+            feed=book.feed,
             ts_ns=now_ns,
         )
 
@@ -241,5 +242,6 @@ def _undecided(book: TrackedBook, comparison: Comparison, now_ns: int, reason: s
         verdict=AuditVerdict.UNDECIDED,
         changed=comparison.changes,
         reason=reason,
+        feed=book.feed,
         ts_ns=now_ns,
     )

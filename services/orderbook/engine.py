@@ -340,11 +340,12 @@ _COUNTER_OF = {
 
 def _audit_alert(audited: BookAudited) -> Alert:
     differences = "; ".join(audited.differences[:ALERT_DIFFERENCES_MAX])
+    feed = f" of feed {audited.feed}" if audited.feed else ""
     return Alert(
         service="orderbook",
         severity=Severity.WARNING,
         code="BOOK_AUDIT_FAILED",
-        text=f"{audited.venue} {audited.instrument} differed from the venue's REST book in "
+        text=f"{audited.venue} {audited.instrument}{feed} differed from the venue's REST book in "
         f"{audited.compared} levels that nobody moved: {differences}; it starts over",
         ts_ns=audited.ts_ns,
         subject=f"{audited.venue}|{audited.instrument}",

@@ -81,3 +81,4 @@ class BookAudited(DecisionMessage, frozen=True, kw_only=True, tag="book_audited"
     differences: Annotated[list[Reason], Meta(max_length=DIFFERENCES_MAX)] = []
     failed: bool = False
     reason: Reason = ""
+    feed: FeedName = FeedName.ONLY

@@ -8,6 +8,8 @@ from services.orderbook.engine import OrderbookEngine, join_checkpoint
 from services.orderbook.feed_group import BEHIND_NS, GONE_NS
 from services.orderbook.feed_watch import FeedWatch
 from shared.messages.base import BookState
+from shared.messages.book_audit import BookAudit, BookAuditAsked, BookAudited
+from shared.messages.control import Alert
 from shared.messages.market import VenueStatus
 from tests.unit.test_two_feeds import (
     CONFIG,
@@ -213,6 +215,21 @@ def test_while_the_service_stands_still_no_book_is_dropped():
 
 
 # What is told of feeds
+
+
+def test_an_audit_says_of_which_feed_the_book_is_that_failed():
+    two = both()
+    of_b = {"venue": "v", "instrument": "BTC/USDT", "epoch": two.epochs[B], "feed": B}
+    two.give(BookAuditAsked(**of_b, ts_recv_ns=two.now_ns))
+    theirs = {"bids": [(99.0, 5.0), (98.0, 1.0)], "asks": [(101.0, 1.0)]}
+    two.give(BookAudit(**of_b, **theirs, seq=100, ts_recv_ns=two.now_ns))
+    out = two.wait(200 * MS, A, B)
+    (audited,) = [each for each in out if isinstance(each, BookAudited)]
+    assert (audited.failed, audited.feed) == (True, B)
+    (alert,) = [each for each in out if isinstance(each, Alert)]
+    assert "v BTC/USDT of feed b differed from the venue's REST book" in alert.text
+    assert "feed b is AUDIT_FAILED" in views(out)[0].reason
+    assert [request.feed for request in asked(out)] == [B]
 
 
 def says(feed, at_ns, state=BookState.LIVE):
