@@ -106,7 +106,7 @@ async def _read_markets(link: Link, facts: Facts, wrong: Collection[str]) -> Non
     if MD_STATUS.key() not in wrong:
         for item in await link.recent(MD_STATUS):
             if isinstance(item.message, VenueStatus):
-                facts.statuses[item.message.venue, item.message.instrument] = item.message
+                facts.take_status(item.message)
     if MD_INSTRUMENT.key() not in wrong:
         for item in await link.newest(MD_INSTRUMENT, count=RULES_BACK):
             if isinstance(item.message, InstrumentInfo):

@@ -15,7 +15,7 @@ from services.risk.reasons import DenyReason
 from shared.config_sections import Config, VenueConfig
 from shared.errors import ConfigError
 from shared.messages.arb import NearMiss
-from shared.messages.base import BookState, Certainty, Message, TradingState
+from shared.messages.base import BookState, Certainty, FeedName, Message, TradingState
 from shared.messages.execution import Denied, PlanOutcome, TradingStateChanged
 from shared.messages.market import VenueStatus
 from shared.strategies.gates import Gate
@@ -322,6 +322,25 @@ def test_a_book_without_a_view_is_counted_and_one_the_venue_refuses_is_not():
     books = answer(facts)["funnel"]["books"]
     assert (books["live"], books["total"]) == (2, 3)
     assert books["not_live"][0]["venue"] == "gamma"
+
+
+def test_of_two_ingestors_of_a_book_the_better_word_counts():
+    def status(feed: str, state: BookState) -> VenueStatus:
+        return VenueStatus(
+            ts_ns=T0, venue="gamma", instrument=SPOT, state=state, epoch=1, feed=FeedName(feed)
+        )
+
+    live, down = BookState.LIVE, BookState.DOWN
+    for told, better in (
+        ((("a", live), ("b", down)), live),
+        ((("a", down), ("b", live)), live),
+        ((("a", live), ("a", down)), down),
+        ((("a", down), ("b", down)), down),
+    ):
+        facts = make_facts(miss())
+        for feed, state in told:
+            facts.take_status(status(feed, state))
+        assert [each.state for each in facts.statuses.values()] == [better], told
 
 
 def test_no_book_at_all_is_unknown_and_not_zero():

@@ -55,6 +55,13 @@ class Facts:
             self.window.append(message)
             self.now.on_message(message)
 
+    def take_status(self, status: VenueStatus) -> None:
+        """Add what an ingestor says of a book; where two follow it, the better word counts."""
+        market = status.venue, status.instrument
+        known = self.statuses.get(market)
+        if known is None or known.feed is status.feed or not known.state.is_followed:
+            self.statuses[market] = status
+
     def of(self, kind: type[M]) -> list[M]:
         """Return the window's messages of a type, oldest first."""
         return [each for each in self.window if type(each) is kind]
