@@ -88,8 +88,12 @@ class Member:
         """Tell whether it may be shown."""
         return self.book.state is _LIVE and not self.is_behind(now_ns)
 
-    def move_mark(self, ahead: TrackedBook | None, now_ns: int) -> None:
-        """Take the number of the feed that is ahead as the next one to reach, if it is time."""
+    def move_mark(self, ahead: TrackedBook | None, furthest: TrackedBook, now_ns: int) -> None:
+        """Take the number of the feed that is ahead as the next one to reach, if it is time.
+
+        ``ahead`` is the one of those that are LIVE, ``furthest`` of all: what is late must reach
+        also the last number of a feed that has ended meanwhile.
+        """
         book = self.book
         # The one that had the number has started over below it: numbers began anew.
         is_void = self.mark_of.epoch > self._mark_of_epoch and self.mark_of.seq < self._mark_seq
@@ -97,7 +101,7 @@ class Member:
         if is_over or book.seq >= self._mark_seq:
             was_late = self._is_to_go and now_ns - self._since_ns > BEHIND_NS
             self._is_late = was_late and not is_over
-            self.mark_of = book if ahead is None else ahead
+            self.mark_of = furthest if self._is_late else book if ahead is None else ahead
             self._mark_seq, self._mark_of_epoch = self.mark_of.seq, self.mark_of.epoch
             self._is_to_go = self._mark_seq > book.seq
             self._since_ns, self._mark_epoch = now_ns, book.epoch
@@ -180,11 +184,14 @@ class FeedGroup:
         """Show the book that is ahead of those that can be trusted; the present one if equal."""
         members, shown = self.members, self._shown
         ahead: TrackedBook | None = None
+        furthest = members[0].book
         for each in members:
             if each.book.state is _LIVE and (ahead is None or each.book.seq > ahead.seq):
                 ahead = each.book
+            if each.book.seq > furthest.seq:
+                furthest = each.book
         for each in members:
-            each.move_mark(ahead, now_ns)
+            each.move_mark(ahead, furthest, now_ns)
         best = shown if shown is not None and shown.is_eligible(now_ns) else None
         for each in members:
             if (best is None or each.book.seq > best.book.seq) and each.is_eligible(now_ns):

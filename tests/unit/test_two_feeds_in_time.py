@@ -126,6 +126,19 @@ def test_what_a_frozen_feed_reads_when_it_goes_on_is_not_shown_when_the_other_st
     assert (views(out)[-1].state, views(out)[-1].seq) == (BookState.LIVE, seq)
 
 
+def test_what_a_frozen_feed_reads_after_the_other_has_stopped_is_not_shown():
+    two = both()
+    seq = run(two, 100, (A,), OLD, times=100)
+    two.status(A, BookState.DOWN, reason="stopped")
+    two.out.clear()
+    two.status(B)
+    for old in range(101, seq):
+        two.delta(B, old, [(OLD, float(old))])
+    assert BookState.LIVE not in {view.state for view in views(two.out)}
+    two.delta(B, seq, [(OLD, float(seq))])
+    assert (views(two.out)[-1].state, views(two.out)[-1].seq) == (BookState.LIVE, seq)
+
+
 @pytest.mark.parametrize("more", range(0, 30, 3))
 def test_a_feed_that_lags_all_the_time_is_not_shown_when_the_other_stops(more):
     two, lag, times = both(), 50, {}
