@@ -139,7 +139,7 @@ class Judge:
             return Verdict.WRONG, None, "the venue has no such book"
         bids: Levels = tuple(map(tuple, view.bids))
         asks: Levels = tuple(map(tuple, view.asks))
-        state = book.find(bids, asks, now_ns)
+        state = book.find(bids, asks, now_ns, view.seq if book.is_numbered else None)
         if state is None:
             return Verdict.WRONG, None, _difference(book, bids, asks)
         if book.is_numbered and not state.seq_first <= view.seq <= state.seq_last:

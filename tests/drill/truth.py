@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -85,17 +85,24 @@ class BookTruth:
         """The newest state known."""
         return self._states[-1] if self._states else None
 
-    def find(self, bids: Side, asks: Side, now_ns: int) -> State | None:
-        """Return the last state until then that shows these levels; ``None``: there was none."""
-        for state in reversed(self._by_levels.get((bids, asks), ())):
-            if state.start_ns <= now_ns:
-                return state
+    def find(self, bids: Side, asks: Side, now_ns: int, seq: int | None = None) -> State | None:
+        """Return the last state until then that shows these levels; ``None``: there was none.
+
+        Levels may come back: where one of several states has the number ``seq``, it is that.
+        """
+        same = reversed(self._by_levels.get((bids, asks), ()))
+        found = _of_number((s for s in same if s.start_ns <= now_ns), seq)
+        if found is not None:
+            return found
         sizes = len(bids), len(asks)
         if min(sizes) < SHOWN:  # a view stops where its snapshot ended
-            for state in reversed(self._states):
-                shown = state.bids[: sizes[0]], state.asks[: sizes[1]]
-                if state.start_ns <= now_ns and shown == (bids, asks):
-                    return state
+            there = (s for s in reversed(self._states) if s.start_ns <= now_ns)
+            bid, ask = sizes
+            found = _of_number(
+                (s for s in there if (s.bids[:bid], s.asks[:ask]) == (bids, asks)), seq
+            )
+            if found is not None:
+                return found
         if not self._told_singly:
             return None
         newer: State | None = None
@@ -123,6 +130,16 @@ class BookTruth:
     def _side(self, levels: list[list[int]]) -> Side:
         price, qty = self._price, self._qty
         return tuple([(price(at), qty(lots)) for at, lots in levels])
+
+
+def _of_number(states: Iterable[State], seq: int | None) -> State | None:
+    """Return the state that has the number, else the first one."""
+    first = None
+    for state in states:
+        if seq is None or state.seq_first <= seq <= state.seq_last:
+            return state
+        first = first or state
+    return first
 
 
 def _between(shown: Side, older: Side, newer: Side, sign: int) -> bool:

@@ -152,6 +152,18 @@ def test_a_number_that_the_venue_did_not_have_then_is_wrong() -> None:
     assert one.verdict_of(msgspec.structs.replace(right, seq=2), T0)[0] is Verdict.WRONG
 
 
+def test_of_levels_that_came_back_the_state_of_the_number_counts() -> None:
+    there = (T0 - 3 * SECOND, *STILL[0][1:])
+    left, back = (T0 - 2 * SECOND, "alpha", 9_990, 9_991), STILL[0]
+    one = judge(there, left, back)
+    one.truth.books["alpha", NAME].is_numbered = True
+    view = both_views()[0]
+    assert one.verdict_of(msgspec.structs.replace(view, seq=3), T0)[0] is Verdict.RIGHT
+    assert one.verdict_of(msgspec.structs.replace(view, seq=2), T0)[0] is Verdict.WRONG
+    verdict, _, why = one.verdict_of(msgspec.structs.replace(view, seq=1), T0 + SECOND)
+    assert (verdict, why) == (Verdict.OLD, "3.00 s old")
+
+
 @pytest.mark.parametrize(
     ("venue", "bid", "verdict"),
     [
@@ -176,6 +188,19 @@ def test_a_view_may_stop_where_its_snapshot_ended() -> None:
     assert one.verdict_of(short, T0)[0] is Verdict.RIGHT
     holed = make_view("alpha", bids=[(99.0, 1.0)], asks=[(103.0, 1.0), (104.0, 1.0)])
     assert one.verdict_of(holed, T0)[0] is Verdict.WRONG
+
+
+def test_of_states_that_a_short_view_fits_the_one_of_its_number_counts() -> None:
+    one = judge()
+    book: BookTruth = one.truth.books["alpha", NAME]
+    book.is_numbered = True
+    asks = [[103, 10], *([104 + at, 10] for at in range(30))]
+    for number in (1, 2):  # they differ beyond the view
+        book.add(T0 + number * MS, number, [[100, 10], [90 + number, 10]], asks)
+    view = make_view("alpha", bids=[(100.0, 1.0)], asks=[(103.0, 1.0)])
+    for number, verdict in ((1, Verdict.RIGHT), (2, Verdict.RIGHT), (3, Verdict.WRONG)):
+        told = msgspec.structs.replace(view, seq=number)
+        assert one.verdict_of(told, T0 + SECOND)[0] is verdict, number
 
 
 def test_states_are_forgotten_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
