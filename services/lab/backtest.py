@@ -219,7 +219,8 @@ def configured(config: Config, contents: Contents | Tables, where: str) -> Confi
         if not wanted.adapter and venue not in EVERY:
             # nobody here can connect to it, and nobody does; several of them are not one venue
             adapter, url = _of_most_feeds(), url or f"https://{venue}.invalid"
-        venues[venue] = msgspec.structs.replace(wanted, feeds=FEEDS, adapter=adapter, rest_url=url)
+        one = msgspec.structs.replace(wanted, feeds=FEEDS, adapter=adapter, rest_url=url)
+        venues[venue] = msgspec.structs.replace(one, two_feeds=False)  # data are of one ingestor
     contents.rules = {
         (venue, name): _with_fee(rules, venues[venue])
         for (venue, name), rules in contents.rules.items()

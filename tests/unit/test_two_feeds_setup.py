@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from services.cli.stack import second_ingestor
 from services.ingestor.engine import IngestorEngine, requests
 from services.ingestor.engine.requests import ConnectionOpened, FrameReceived, OpenConnection
 from services.ingestor.engine.settings import venue_settings
-from shared.config_sections import VenueConfig
+from services.lab.backtest import configured
+from services.lab.tables import Tables
+from shared.config_sections import Config, VenueConfig
 from shared.errors import ConfigError
 from shared.messages.base import BookState, FeedName
-from shared.messages.market import BookDelta, BookSnapshot, ResyncRequest, VenueStatus
+from shared.messages.market import (
+    BookDelta,
+    BookSnapshot,
+    InstrumentInfo,
+    ResyncRequest,
+    VenueStatus,
+)
 from shared.streams import MD_RESYNC, MD_STATUS
 from shared.two_feeds import venues_of_feed
 from shared.venues import port
@@ -133,3 +142,10 @@ def test_the_second_ingestor_has_a_name_and_a_feed_of_its_own():
     assert program.env["ARB_INGESTOR_FEED"] == "b"
     assert program.argv[-1] == "services.ingestor"
     assert second_ingestor({"ARB_INSTANCE": "i"}, log=None).env["ARB_INSTANCE"] == "i-b"
+
+
+def test_a_backtest_of_the_same_configuration_is_of_one_ingestor():
+    rules = msgspec.structs.replace(example(InstrumentInfo).rules, venue="binance")
+    data = Tables("depth", [], rules={("binance", rules.instrument): rules})
+    given = Config(venues={"binance": VenueConfig(instruments=[rules.instrument], two_feeds=True)})
+    assert not configured(given, data, "arb.toml").venues["binance"].two_feeds
