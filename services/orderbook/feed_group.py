@@ -8,11 +8,11 @@ cannot reach the other's. Both carry the venue's numbers, so
 * a book that is not LIVE is not shown while the other is, and neither is one that is ``behind``: it
   has not reached a number ``BEHIND_NS`` after the other had it. A silence does not make good for
   that: what a feed reads after it is old as well. A book that starts over does;
-* where both are at one number, the levels that a view shows must be equal. If they are not, one
-  feed is wrong and nothing says which: both books are GAP and start over. The same where both run
-  on, and say that they are of the same time, at numbers that stay apart; and where the higher
-  number is of an earlier time, as it is when the venue's numbers began anew and one feed has not
-  noticed;
+* at one number the levels that a view shows must be equal; the later feed is compared with what was
+  shown at its number (``RECENT_MAX`` views back). If they are not, one feed is wrong and nothing
+  says which: both books are GAP and start over. The same where both run on, and say that they are
+  of the same time, at numbers that stay apart; and where the higher number is of an earlier time,
+  as it is when the venue's numbers began anew and one feed has not noticed;
 * a book whose ingestor is silent is dropped where ingestors of the other kind speak (the only one
   of a venue, or feeds a and b): the configuration was changed from one feed to two, or back.
 """
@@ -32,6 +32,8 @@ RUNS_NS: Final = 1_000_000_000
 """Two books that changed within this time, also by the venue's clock, are of the same time."""
 GONE_NS: Final = 3_000_000_000
 """An ingestor that runs says something each second."""
+RECENT_MAX: Final = 32
+"""Views that are remembered: in a fast market the later feed may never be at the newest number."""
 REASON_MAX: Final = 200
 """Characters of what is said of the other feed."""
 
@@ -128,6 +130,8 @@ class FeedGroup:
         self._viewed: Member | None = None
         """Whose view it is."""
         self._is_compared = False
+        self._recent: dict[int, tuple[DepthView, TrackedBook]] = {}
+        """By number, with the book that it is of: what a feed that is later is compared with."""
 
     @property
     def shown(self) -> TrackedBook:
@@ -243,12 +247,22 @@ class FeedGroup:
         """A view of this moment was made."""
         self.shown_state, self.shown_ns = (view.state, view.reason), now_ns
         self._view, self._viewed, self._is_compared = view, self._shown, False
+        if view.state is _LIVE:
+            self._recent[view.seq] = view, self.shown
+            if len(self._recent) > RECENT_MAX:
+                del self._recent[next(iter(self._recent))]
 
     # Whether they agree
 
     def difference(self, book: TrackedBook) -> str:
-        """Return how a book that has just changed differs from what is shown at the same number."""
+        """Return how a book that has just changed differs from what was shown at its number."""
         shown, view = self.shown, self._view
+        if book.seq < shown.seq:
+            view, shown = self._recent.get(book.seq, (None, book))
+            is_of_now = view is not None and view.epoch == shown.epoch and shown.state is _LIVE
+            if view is None or shown is book or not is_of_now or book.state is not _LIVE:
+                return ""
+            return self._compare(book, view, shown)
         if (
             book is shown
             or book.seq != shown.seq
@@ -260,6 +274,9 @@ class FeedGroup:
         ):
             return ""
         self._is_compared = True
+        return self._compare(book, view, shown)
+
+    def _compare(self, book: TrackedBook, view: DepthView, shown: TrackedBook) -> str:
         bids, asks = book.book.view(self._depth_levels)
         for side, ours, theirs in (("bid", bids, view.bids), ("ask", asks, view.asks)):
             if ours == theirs:

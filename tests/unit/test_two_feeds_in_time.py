@@ -175,6 +175,29 @@ def test_a_view_of_a_feed_that_was_never_compared_is_replaced_by_that_of_the_one
     assert (shown.seq, shown.bids[0]) == (102, (99.0, 1.0))
 
 
+@pytest.mark.parametrize("lag", [1, 5])
+def test_a_later_feed_that_is_never_at_the_newest_number_is_compared_all_the_same(lag):
+    two = both()
+    for seq in range(101, 120 + lag):
+        two.delta(A, seq, [(OLD, float(seq))])
+        if (late := seq - lag) > 100:
+            two.delta(B, late, [(OLD, float(late))])
+    assert codes(two.out) == []
+    two.delta(A, 120 + lag, [(OLD, 7.0)])
+    for late in range(120, 120 + lag):
+        two.delta(B, late, [(OLD, float(late))])
+    two.delta(A, 121 + lag, [(OLD, 8.0)])
+    assert codes(two.delta(B, 120 + lag, [(OLD, 9.0)])) == ["FEEDS_DIFFER"]
+
+
+def test_a_later_feed_is_not_compared_with_a_view_of_an_epoch_that_is_over():
+    two = both()
+    two.delta(A, 101, [(OLD, 7.0)])
+    two.snapshot(A, seq=103, bids=((99.0, 1.0), (98.0, 1.0)))
+    two.delta(B, 101, [(50.0, 1.0)])
+    assert codes(two.out) == [], "what was wrong with it is over"
+
+
 # From one ingestor to two, and back
 
 
