@@ -111,12 +111,10 @@ class Link:
         positions: Any = {key: last for key, (_, last) in after.items()}
         reply = await self._ask(self._redis.xread(positions, count=count, block=block_ms))
         items: list[StreamItem] = []
-        for raw_key, entries in reply or []:
-            key = raw_key.decode()
-            spec = after[key][0]
+        for key, entries in [(raw.decode(), found) for raw, found in reply or []]:
             for entry_id, fields in entries:
-                after[key] = (spec, entry_id.decode())
-                items.extend(self._decode(spec, key, entry_id.decode(), fields))
+                after[key] = (after[key][0], entry_id.decode())
+                items.extend(self._decode(after[key][0], key, entry_id.decode(), fields))
         return items
 
     async def pages(
