@@ -30,7 +30,8 @@ HEALTH = "health"
 RELOAD = "reload"
 """Has Redis read its ACL file again, and sees since when each connection stands (deploy.rotate)."""
 RELOAD_RULES = (
-    "resetkeys resetchannels -@all +auth +hello +ping +client|setname +client|list +acl|load"
+    "resetkeys resetchannels -@all +auth +hello +ping +client|setname +client|list "
+    "+acl|load +acl|list"
 )
 REPLICA, WATCHER = "replica", "watcher"
 """A server of a group as it follows the primary, and a Sentinel as it commands both."""

@@ -109,6 +109,8 @@ def finish(*, anyway: bool = False) -> str:
     write_rotation(msgspec.structs.replace(rotation, drops=True))
     _load(servers)
     _check(servers, {user: password_of(user) for user in USERS})
+    for server in servers:
+        asyncio.run(server.check_dropped(rotation.previous.values()))
     ROTATION.unlink()
     sync_directory(ROTATION.parent)
     return f"Redis accepts the new passwords of {len(USERS)} users and no others"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -66,15 +66,26 @@ class Server:
                 except AuthenticationError as error:
                     raise ConfigError(
                         f"Redis at {self.where} refuses {user}'s password: its aclfile is not this "
-                        "deployment's acl/users.acl"
+                        "deployment's acl/users.acl; bring that there and repeat this"
                     ) from error
+
+    async def check_dropped(self, digests: Collection[str]) -> None:
+        """Refuse what accepts a password still, by the SHA-256 in hex of those that are to go."""
+        async with self._connection() as connection:
+            users = await _ask(connection, "ACL", "LIST")
+        words = {word for line in users for word in _text(line).split()}
+        if words & {f"#{digest}" for digest in digests}:
+            raise ConfigError(
+                f"Redis at {self.where} accepts passwords still that are to be dropped: its "
+                "aclfile is not this deployment's acl/users.acl; bring that there and repeat this"
+            )
 
     async def ages_s(self) -> list[tuple[str, int]]:
         """Return the user of each connection, and how long it stands."""
         async with self._connection() as connection:
             text = await _ask(connection, "CLIENT", "LIST")
         found = []
-        for line in (text.decode() if isinstance(text, bytes) else str(text)).splitlines():
+        for line in _text(text).splitlines():
             fields = dict(part.partition("=")[::2] for part in line.split(" "))
             found.append((fields["user"], int(fields["age"])))
         return found
@@ -117,6 +128,10 @@ class Server:
 async def _ask(connection: AbstractConnection, *words: str) -> Any:
     await connection.send_command(*words)  # type: ignore[no-untyped-call]
     return await connection.read_response(timeout=TIMEOUT_S)
+
+
+def _text(answer: Any) -> str:
+    return answer.decode() if isinstance(answer, bytes) else str(answer)
 
 
 def _ms(entry_id: bytes) -> int:

@@ -173,6 +173,29 @@ def test_a_server_with_another_acl_file_is_told(deployment: Deployment) -> None:
     assert deployment.passwords() == before
 
 
+def test_a_server_with_a_copy_of_the_file_is_not_said_to_have_dropped_passwords(
+    deployment: Deployment,
+) -> None:
+    """Redis on another machine: the file is brought there by hand, twice."""
+    copy, before = deployment.run / "copy.acl", deployment.passwords()
+
+    def bring() -> None:
+        copy.write_text((deployment.run / "acl" / "users.acl").read_text())
+
+    bring()
+    deployment.server.acl = copy
+    deployment.server.stop()
+    deployment.server.start()
+    for step in ("begin", "finish"):
+        code, said = deployment.rotate(step)
+        assert code == 2, said
+        assert "its aclfile is not this deployment's acl/users.acl; bring that there" in said
+        bring()
+        code, said = deployment.rotate(step)
+        assert code == 0, said
+    assert not any(deployment.accepts(user, before[user]) for user in USERS)
+
+
 def test_every_server_of_a_group_takes_part(deployment: Deployment, tmp_path: Path) -> None:
     code, said = deployment.python("deploy.prepare", ARB_REDIS_FIRST="127.0.0.1")
     assert code == 0, said
