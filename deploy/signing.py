@@ -19,8 +19,8 @@ from shared.store.manifest import sync_directory
 from shared.streams import SIGNED, keys_of
 
 NAMES = tuple(sorted({spec.signed_with for spec in SIGNED}))
-HOLDERS = tuple(service for service in SERVICE_NAMES if keys_of(service))
-"""Services that read keys when they start."""
+HOLDERS = (*(service for service in SERVICE_NAMES if keys_of(service)), "dashboard")
+"""Services that read keys when they start: the dashboard, where it may command, the operator's."""
 CHANGE = RUN / "acl" / "signing.json"
 ADDED, SWITCHED = "added", "switched"
 RESTART = f"restart {', '.join(HOLDERS)}"

@@ -16,7 +16,7 @@ from shared.streams import SYS_HEALTH, keys_of
 from tests.decision_builders import make_beat
 from tests.rotation import Deployment
 
-RESTART = "restart risk, executor, sentinel"
+RESTART = "restart risk, executor, sentinel, dashboard"
 
 
 @pytest.fixture
@@ -65,7 +65,10 @@ def test_each_step_is_done_once_and_in_order(deployment: Deployment) -> None:
     assert keys(deployment) == both
 
 
-def test_a_holder_that_was_not_restarted_is_waited_for(deployment: Deployment) -> None:
+@pytest.mark.parametrize("holder", ["executor", "dashboard"])
+def test_a_holder_that_was_not_restarted_is_waited_for(deployment: Deployment, holder: str) -> None:
+    """A dashboard that commands with a key of before would press HALT, and risk would refuse it."""
+
     def say(service: str, ts_started_ns: int) -> None:
         beat = make_beat(service, SystemClock.now_ns(), ts_started_ns)
         with deployment.client(service, deployment.passwords()[service]) as client:
@@ -74,11 +77,11 @@ def test_a_holder_that_was_not_restarted_is_waited_for(deployment: Deployment) -
     began_ns = SystemClock.now_ns()
     deployment.rotate("keys", "begin")
     say("scanner", began_ns)  # has no key
-    say("executor", began_ns)
+    say(holder, began_ns)
     code, said = deployment.rotate("keys", "switch")
     assert code == 2
-    assert said.endswith("since the step before: executor; restart these")
-    say("executor", SystemClock.now_ns())
+    assert said.endswith(f"since the step before: {holder}; restart these")
+    say(holder, SystemClock.now_ns())
     assert deployment.rotate("keys", "switch")[0] == 0
 
 
