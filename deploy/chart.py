@@ -75,7 +75,8 @@ def values_of(spec: ServiceSpec) -> dict[str, Any]:
         "extraEgress": {"type": "array", "items": {"type": "object"}},
     }
     if spec.name in VENUES_VARIABLE:
-        properties["venues"] = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+        texts = {"type": "array", "items": {"type": "string"}}
+        properties["venues"] = {**texts, "minItems": 1, "uniqueItems": True}
     if spec.keeps_files:
         properties["storage"] = {"$ref": "#/definitions/storage"}
     return {"type": "object", "additionalProperties": False, "properties": properties}

@@ -248,6 +248,13 @@ def test_long_names_stay_names() -> None:
     venue = "V_" * 31 + "_."  # 64 characters, the longest
     values = {"config": f'[venues."{venue}"]\nadapter = "binance"\ntwo_feeds = true\n'}
     assert findings(render(values, release="r" * 53)) == []
+    assert findings(render(release="team.arb")) == []
+
+
+@pytest.mark.parametrize("url", ["rediss://[2001:db8::1]:6379/0", "rediss://[2001:db8::1234]"])
+def test_redis_may_have_an_address_of_ipv6(url: str) -> None:
+    risk = deployments(render({"redis": {"url": url}}))["arb-arbstream-risk"]
+    assert environment_of(risk)["ARB_REDIS_URL"] == url
 
 
 def test_ports_of_every_venue_are_open(rendered: dict[str, list[Object]]) -> None:

@@ -27,6 +27,43 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"config": VENUES + '[venues.beta-1]\ninstruments = ["A/B"]\n'},
         "would both be named",
     ),
+    "one name with feed b": (
+        {
+            "config": f"{VENUES}two_feeds = true\n"
+            '[venues.beta_1_b]\nadapter = "kraken"\ninstruments = ["A/B"]\n'
+        },
+        "would both be named",
+    ),
+    "no venue of them": ({"services": {"ingestor": {"venues": []}}}, "/services/ingestor/venues"),
+    "no name": (
+        {"config": VENUES + '[venues."A B"]\ninstruments = ["A/B"]\n'},
+        "config has venues.A B; a name has",
+    ),
+    "no shard": ({"config": f"[bus]\nshards = 0\n{VENUES}"}, "bus.shards = 0; give 1 to 64"),
+    "shards": ({"config": f"[bus]\nshards = 65\n{VENUES}"}, "bus.shards = 65; give 1 to 64"),
+    "password in an option": (
+        {"config": f'[bus]\nurl = "rediss://r:6379/0?db=1&password=x"\n{VENUES}'},
+        "an address with a password",
+    ),
+    "login in an option": ({"redis": {"url": "rediss://r/0?password=x"}}, "has a password"),
+    "login of Sentinels": (
+        {"redis": {"url": "rediss+sentinel://a/arb/0?sentinel_password=x"}},
+        "redis.url has a password",
+    ),
+    "closed usual port": (
+        {"redis": {"url": "rediss://r/0"}, "networkPolicy": {"redis": {"ports": [6380]}}},
+        "redis.url has port 6379",
+    ),
+    "closed port of a Sentinel": (
+        {"redis": {"url": "rediss+sentinel://a:6379,b/arb/0"}},
+        "redis.url has port 26379",
+    ),
+    "closed port of IPv6": ({"redis": {"url": "rediss://[2001:db8::1]:7/0"}}, "has port 7,"),
+    "label by which its policy finds it": (
+        {"podLabels": {"app.kubernetes.io/component": "x"}},
+        "app.kubernetes.io/component",
+    ),
+    "what restarts it": ({"podAnnotations": {"arbstream/config": "x"}}, "'arbstream/config'"),
     "not encrypted": ({"redis": {"url": "redis://r:6379/0"}}, "redis.url is not encrypted"),
     "closed port": ({"redis": {"url": "rediss://r:6380/0"}}, "redis.url has port 6380"),
     "two authorities": ({"redis": {"tlsCa": {"secret": "a", "configMap": "b"}}}, "give one"),

@@ -1,7 +1,7 @@
 {{/* The name that all objects begin with. */}}
 {{- define "arbstream.fullname" -}}
 {{- $name := contains "arbstream" .Release.Name | ternary .Release.Name (printf "%s-arbstream" .Release.Name) -}}
-{{- $name | trunc 30 | trimAll "-" -}}
+{{- $name | replace "." "-" | trunc 30 | trimAll "-" -}}
 {{- end }}
 
 {{/* Labels of an object. Of: root, service (empty: of all). */}}
@@ -67,12 +67,12 @@ A group is of workloads that stand in for each other: feeds a and b of one venue
       {{- $group = printf "%s-%s" $group ($venue | lower | replace "_" "-" | replace "." "-") | trunc 50 | trimAll "-" }}
       {{- if dig $venue "two_feeds" false $config.venues }}{{ $feeds = list "a" "b" }}{{ end }}
     {{- end }}
-    {{- if hasKey $names $group }}
-      {{- fail (printf "venues %s and %s would both be named %s; rename one" (get $names $group) $venue $group) }}
-    {{- end }}
-    {{- $_ := set $names $group $venue }}
     {{- range $feed := $feeds }}
       {{- $name := eq $feed "a" | ternary $group (printf "%s-%s" $group $feed) }}
+      {{- if hasKey $names $name }}
+        {{- fail (printf "venues %s and %s would both be named %s; rename one" (get $names $name) $venue $name) }}
+      {{- end }}
+      {{- $_ := set $names $name $venue }}
       {{- $pods := mul (len $feeds) $replicas }}
       {{- $found = append $found (dict "name" $name "group" $group "service" $service "row" $row "own" $own "venue" $venue "feed" $feed "replicas" $replicas "pods" $pods) }}
     {{- end }}
