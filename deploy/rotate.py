@@ -34,7 +34,7 @@ from deploy.passwords import (
     write_acl,
     write_rotation,
 )
-from deploy.servers import Server, servers_of
+from deploy.servers import HEARD_MS, Server, servers_of
 from shared.errors import ConfigError
 from shared.store.manifest import sync_directory
 
@@ -45,6 +45,8 @@ USAGE = (
 ANYWAY = "--anyway"
 AGE_ROUNDED_S = 1
 """Redis tells the age of a connection in whole seconds."""
+LAST_HEARD_S = HEARD_MS / 1_000 + 0.5
+"""So much later nothing is heard any more of a process that has ended."""
 
 
 def begin() -> str:
@@ -159,15 +161,30 @@ def _not_restarted(servers: Sequence[Server], rotation: Rotation) -> str:
     Redis does not tell with which password a connection was made. A service says since when it
     runs; of others, as ``arb top``, a connection from before is all there is to see.
     """
-    since_s = time.time() - rotation.handed_out_s + AGE_ROUNDED_S
-    found = set[str]()
-    for server in servers:
-        ages = asyncio.run(server.ages_s())
-        found |= {user for user, age_s in ages if user in rotation.previous and age_s > since_s}
-        for beat in asyncio.run(server.heartbeats(password_of(OPERATOR))):
-            if beat.ts_started_ns < rotation.handed_out_s * 1e9:
-                found.add(beat.service)
-    return ", ".join(sorted(found))
+
+    def look() -> set[str]:
+        since_s = time.time() - rotation.handed_out_s + AGE_ROUNDED_S
+        found = _started_before(servers, rotation.handed_out_s)
+        for server in servers:
+            ages = asyncio.run(server.ages_s())
+            found |= {user for user, age_s in ages if user in rotation.previous and age_s > since_s}
+        return found
+
+    return ", ".join(sorted(_twice(look)))
+
+
+def _started_before(servers: Sequence[Server], moment_s: float) -> set[str]:
+    beats = [b for server in servers for b in asyncio.run(server.heartbeats(password_of(OPERATOR)))]
+    return {beat.service for beat in beats if beat.ts_started_ns < moment_s * 1e9}
+
+
+def _twice(look: Callable[[], set[str]]) -> set[str]:
+    """Return who is found again: a service that was just restarted said before that it runs."""
+    found = look()
+    if not found:
+        return found
+    time.sleep(LAST_HEARD_S)
+    return found & look()
 
 
 def switch() -> str:
@@ -190,11 +207,12 @@ def drop() -> str:
 
 def _after_restarts(step: str, command: str) -> signing.KeyChange:
     change = signing.changing(step, command)
-    for server in _servers() if change.written_s else ():
-        beats = asyncio.run(server.heartbeats(password_of(OPERATOR)))
-        old = {beat.service for beat in beats if beat.ts_started_ns < change.written_s * 1e9}
-        if found := ", ".join(sorted(old & {*signing.HOLDERS})):
-            raise ConfigError(f"not started again since the step before: {found}; restart these")
+    if change.written_s:
+        servers = _servers()
+        old = _twice(lambda: _started_before(servers, change.written_s) & {*signing.HOLDERS})
+        if old:
+            who = ", ".join(sorted(old))
+            raise ConfigError(f"not started again since the step before: {who}; restart these")
     return change
 
 

@@ -27,7 +27,7 @@ SERVERS = "ARB_REDIS_SERVERS"
 SOCKETS = (Path("/run/redis/redis.sock"), Path("/run/arbstream/redis.sock"))
 """Where Redis listens in containers and on a VPS."""
 TIMEOUT_S = 5.0
-HEARD_MS, HEARD_MAX = 2_500, 500
+HEARD_MS, HEARD_MAX = 4_000, 1_000
 """Services say every second that they are there; so many entries are looked at."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,31 @@ def test_a_service_that_was_not_restarted_is_named_however_new_its_connection(
     code, said = deployment.rotate("finish")
     assert code == 2
     assert "since there are new passwords: scanner; restart these" in said
+
+
+def test_a_service_that_was_restarted_just_now_is_not_named(deployment: Deployment) -> None:
+    """What its former process said last is seconds old, and it says nothing more."""
+    began_ns, over = SystemClock.now_ns(), threading.Event()
+    deployment.rotate("begin")
+
+    def say(instance: str, ts_started_ns: int) -> None:
+        beat = make_beat("risk", SystemClock.now_ns(), ts_started_ns, instance=instance)
+        with deployment.client("risk", deployment.passwords()["risk"]) as client:
+            client.xadd(SYS_HEALTH.key(), {codec.FIELD: codec.encode(SYS_HEALTH, [beat])})
+
+    def run(started_ns: int) -> None:
+        while not over.wait(0.2):
+            say("second", started_ns)
+
+    say("first", began_ns)
+    second = threading.Thread(target=run, args=[SystemClock.now_ns()])
+    second.start()
+    try:
+        code, said = deployment.rotate("finish")
+    finally:
+        over.set()
+        second.join()
+    assert code == 0, said
 
 
 def test_what_was_prepared_again_meanwhile_keeps_both(deployment: Deployment) -> None:
