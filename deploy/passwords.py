@@ -50,6 +50,17 @@ def write(path: Path, text: str, mode: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.chmod(mode)
+    replace(fresh, path)
+
+
+def replace(fresh: Path, path: Path) -> None:
+    """Put a file in the place of another one, durably, and leave it its owner.
+
+    Root may change what belongs to a service's own user, which reads it when it starts.
+    """
+    if path.exists() and os.geteuid() == 0:
+        was = path.stat()
+        os.chown(fresh, was.st_uid, was.st_gid)
     fresh.replace(path)
     sync_directory(path.parent)
 

@@ -30,6 +30,7 @@ from deploy.passwords import (
     password_file,
     password_of,
     read_rotation,
+    replace,
     write,
     write_acl,
     write_rotation,
@@ -75,8 +76,7 @@ def begin() -> str:
     fresh = {user: next_file(user) for user in USERS if next_file(user).exists()}
     _check(servers, {u: p.read_text(encoding="utf-8").strip() for u, p in fresh.items()})
     for user, path in fresh.items():
-        path.replace(password_file(user))
-        sync_directory(path.parent)
+        replace(path, password_file(user))
     write_rotation(msgspec.structs.replace(rotation, handed_out_s=time.time()))
     return (
         f"{len(USERS)} users have a new password, and Redis accepts both; restart the services one "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import threading
 from collections.abc import Iterator
@@ -49,6 +50,20 @@ def test_both_passwords_are_accepted_until_the_old_ones_are_dropped(deployment: 
         2,
         "rotate: no change of passwords is under way; deploy.rotate begin starts one",
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may change files of others")
+def test_root_leaves_files_to_the_users_who_read_them(deployment: Deployment) -> None:
+    names = ("redis_password", "plan_key", "command_key")
+    files = [deployment.secret("risk", name) for name in names]
+    for path in files:
+        os.chown(path, 4321, 4322)
+    deployment.rotate("begin")
+    deployment.rotate("keys", "begin")
+    for path in files:
+        found = path.stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (4321, 4322, 0o400)
+    assert deployment.secret("scanner", "redis_password").stat().st_uid == 0
 
 
 def test_a_third_password_is_refused(deployment: Deployment) -> None:
