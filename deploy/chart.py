@@ -62,14 +62,14 @@ def table() -> str:
 
 def values_of(spec: ServiceSpec) -> dict[str, Any]:
     """Return the schema of a service's own values."""
-    quantity = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(m|Ki|Mi|Gi|Ti)?$"}
+    processors = "^([1-9][0-9]*m|[1-9][0-9]*(\\.[0-9]+)?|0\\.[0-9]*[1-9])$"
     is_one = spec.is_optional or spec.name in VENUES_VARIABLE
     replicas_max = 1 if is_one else REPLICAS_MAX
     properties: dict[str, Any] = {
         "enabled": {"type": ["boolean", "null"]},
         "replicas": {"type": "integer", "minimum": 1, "maximum": replicas_max},
-        "cpu": quantity,
-        "memory": quantity,
+        "cpu": {"type": "string", "pattern": processors},
+        "memory": {"type": "string", "pattern": "^[1-9][0-9]*(Mi|Gi)$"},
         "secret": {"$ref": "#/definitions/name"},
         "secretFiles": {"$ref": "#/definitions/secretFiles"},
         "extraEgress": {"type": "array", "items": {"type": "object"}},

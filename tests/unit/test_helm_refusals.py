@@ -75,6 +75,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no such service": ({"services": {"scaner": {}}}, "scaner"),
     "no such part": ({"services": {"risk": {"replica": 2}}}, "replica"),
     "no replica": ({"services": {"risk": {"replicas": 0}}}, "/services/risk/replicas"),
+    "bytes": ({"services": {"risk": {"memory": "512"}}}, "/services/risk/memory"),
+    "a billion processors": ({"services": {"risk": {"cpu": "1Gi"}}}, "/services/risk/cpu"),
+    "no processor": ({"services": {"risk": {"cpu": "0"}}}, "/services/risk/cpu"),
+    "no class of a volume": (
+        {"services": {"dashboard": {"storage": {"storageClass": "a: b"}}}},
+        "/services/dashboard/storage/storageClass",
+    ),
     "two": ({"services": {"sentinel": {"replicas": 2}}}, "/services/sentinel/replicas"),
     "two of a feed": (
         {"services": {"ingestor": {"replicas": 2}}},
