@@ -6,9 +6,12 @@ here. While passwords change, the file has two of each user.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -37,6 +40,23 @@ class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     previous: dict[str, str]
     handed_out_s: float = 0.0
     drops: bool = False
+
+
+@contextmanager
+def alone(*, waits: bool = False) -> Iterator[None]:
+    """Keep a second process from writing here: it waits for its turn, or is refused.
+
+    Raises:
+        ConfigError: Another one is at work, and ``waits`` is false.
+    """
+    folder = ACL_FILE.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "rotation.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError("another deploy.rotate is at work here; wait for it") from error
+        yield
 
 
 def write(path: Path, text: str, mode: int) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from deploy.acl import HEALTH, REPLICA, USERS, WATCHER
-from deploy.passwords import RUN, group_password, write, write_acl
+from deploy.passwords import RUN, alone, group_password, write, write_acl
 from deploy.signing import write_missing_keys
 from shared.config import parse_config
 from shared.errors import ConfigError
@@ -150,10 +150,11 @@ def main(arguments: Sequence[str] = ()) -> int:
         choice = take_choice()
         host = os.environ.get("ARB_DEMO_HOST", "") if choice == DEMO else ""
         first = os.environ.get("ARB_REDIS_FIRST", "")
-        write_acl(is_group=bool(first))
-        if first:
-            write_group(first)
-        write_missing_keys()
+        with alone(waits=True):
+            write_acl(is_group=bool(first))
+            if first:
+                write_group(first)
+            write_missing_keys()
         write_venue_keys(host, os.environ.get("ARB_VENUES", "").split())
         chosen = write_config(choice)
     except (OSError, urllib.error.URLError, ConfigError, msgspec.DecodeError) as error:

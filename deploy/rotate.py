@@ -9,20 +9,20 @@ are signed with. Each may be repeated where it was broken off.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from deploy import signing
 from deploy.acl import OPERATOR, RELOAD, REPLICA, USERS
 from deploy.passwords import (
+    ACL_FILE,
     ROTATION,
     RUN,
     Rotation,
+    alone,
     digest,
     group_password,
     new_password,
@@ -216,18 +216,11 @@ def _after_restarts(step: str, command: str) -> signing.KeyChange:
     return change
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Keep a second call from interfering."""
-    folder = RUN / "acl"
-    if not (folder / "users.acl").exists():
-        raise ConfigError(f"{folder} has no users.acl; run deploy.prepare first (ARB_RUN_DIR)")
-    with (folder / "rotation.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError("another deploy.rotate is at work here; wait for it") from error
-        yield
+def _check_prepared() -> None:
+    if not ACL_FILE.exists():
+        raise ConfigError(
+            f"{ACL_FILE.parent} has no users.acl; run deploy.prepare first (ARB_RUN_DIR)"
+        )
 
 
 COMMANDS: dict[tuple[str, ...], Callable[[], str]] = {
@@ -248,7 +241,8 @@ def main(arguments: Sequence[str]) -> int:
         print(USAGE, file=sys.stderr)
         return 2
     try:
-        with _alone():
+        _check_prepared()
+        with alone():
             print(f"rotate: {command()}")
     except (OSError, ConfigError) as error:
         print(f"rotate: {error}", file=sys.stderr)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -146,6 +148,24 @@ def test_what_was_prepared_again_meanwhile_keeps_both(deployment: Deployment) ->
     deployment.server.start()
     assert all(deployment.accepts(user, before[user]) for user in USERS)
     assert all(deployment.accepts(user, word) for user, word in deployment.passwords().items())
+
+
+def test_two_that_write_the_same_files_do_so_one_after_the_other(deployment: Deployment) -> None:
+    """Each would take away the other's half-written users.acl, or put it in place."""
+    with (deployment.run / "acl" / "rotation.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, said = deployment.rotate("begin")
+        assert (code, said) == (2, "rotate: another deploy.rotate is at work here; wait for it")
+        acl = deployment.run / "acl" / "users.acl"
+        acl.unlink()
+        with ThreadPoolExecutor(1) as pool:
+            prepared = pool.submit(deployment.prepare)
+            with pytest.raises(TimeoutError):
+                prepared.result(timeout=5)
+            assert not acl.exists()
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            prepared.result()
+        assert acl.exists()
 
 
 def test_without_redis_nothing_is_handed_out_and_it_is_repeated(deployment: Deployment) -> None:
