@@ -24,14 +24,13 @@ from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
 from services.risk import decision_context
 from services.risk.exposure import Ledger
-from shared import ledger, ledger_engine
 from shared.domain.accounting import Books, holding_place
 from shared.domain.executions import Execution
 from shared.domain.fees import share_of
 from shared.domain.instrument import is_spot
 from shared.domain.order import OrderNews
 from shared.domain.strategy_books import StrategyBooks
-from shared.ledger import LossDetector, Opened
+from shared.ledger import LedgerOpening, LossDetector, Opened
 from shared.messages.base import BookState
 from shared.messages.market import DepthView
 from shared.strategies.pairs import Pairs
@@ -234,8 +233,7 @@ def forget_what_the_marks_said(patch: pytest.MonkeyPatch) -> None:
 
 def trade_on_the_ledger_of_another_mode(patch: pytest.MonkeyPatch) -> None:
     """Whose data is on the bus is not looked at."""
-    for module in (ledger, ledger_engine):
-        patch.setattr(module, "refuse_foreign", lambda marks, owner: None)
+    patch.setattr(LedgerOpening, "refuse_foreign", lambda self, marks: None)
 
 
 def trust_an_older_copy(patch: pytest.MonkeyPatch) -> None:
