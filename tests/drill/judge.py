@@ -122,6 +122,8 @@ class Judge:
     def _judge_view(self, view: DepthView) -> None:
         key = (view.venue, view.instrument)
         verdict, state, why = self.verdict_of(view, view.ts_ns)
+        if verdict is Verdict.WRONG and self._is_of_before(view):
+            return
         self.counts.note(verdict)
         if verdict is Verdict.WRONG:
             examples = self.examples.setdefault(view.venue, [])
@@ -129,6 +131,14 @@ class Judge:
                 examples.append(f"{view.ts_ns} {view.instrument} {view.seq}: {why}")
         looks = self.looks.setdefault(key, deque(maxlen=LOOKS_KEPT))
         looks.append(Look(view.ts_ns, verdict, view.state, view.reason, state))
+
+    def _is_of_before(self, view: DepthView) -> bool:
+        """Tell whether a view may show what the venue had before the first state that was read."""
+        book = self.truth.books.get((view.venue, view.instrument))
+        if book is None or book.first is None:
+            return False
+        is_early = view.ts_ns < book.first.start_ns + self._age_ns_max
+        return is_early and (not book.is_numbered or view.seq < book.first.seq_first)
 
     def verdict_of(self, view: DepthView, now_ns: int) -> tuple[Verdict, State | None, str]:
         """Return what a view is worth at a moment, the state it shows, and what is wrong."""

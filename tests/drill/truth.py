@@ -58,6 +58,8 @@ class BookTruth:
         self._qty = lru_cache(FLOATS_KEPT)(lambda count: float(lot * count))
         self.is_numbered, self._told_singly = numbered, told_singly
         self._states: deque[State] = deque()
+        self.first: State | None = None
+        """The first state that was ever read."""
         self._by_levels: dict[tuple[Side, Side], list[State]] = {}
 
     def add(self, ts_ns: int, seq: int, bids: list[list[int]], asks: list[list[int]]) -> None:
@@ -72,6 +74,7 @@ class BookTruth:
             last.end_ns = ts_ns
         state = State(ts_ns, *sides, seq, seq)
         self._states.append(state)
+        self.first = self.first or state
         self._by_levels.setdefault(key, []).append(state)
         if len(self._states) > STATES_KEPT:
             old = self._states.popleft()

@@ -257,3 +257,15 @@ async def test_a_drill_whose_readers_failed_ends_instead_of_waiting_for_ever() -
     drill.readers = [asyncio.create_task(fail())]
     with pytest.raises(Unavailable, match="no answer"):
         await asyncio.wait_for(drill.conclude(), 10)
+
+
+@pytest.mark.parametrize(("after_ns", "judged"), [(SECOND, {}), (3 * SECOND, {"WRONG": 1})])
+def test_what_was_before_the_first_state_that_was_read_is_not_judged(
+    after_ns: int, judged: dict[str, int]
+) -> None:
+    one = judge((T0, "alpha", 9_999, 10_000))
+    one.on_view(
+        make_view("alpha", bids=[(9_998.0, 1.0)], asks=[(9_999.0, 1.0)], ts_ns=T0 + after_ns)
+    )
+    one.work()
+    assert one.counts.views == judged
