@@ -48,7 +48,8 @@ NEEDS = {
     "helm": why_no_helm,
 }
 
-WITHOUT_RESEARCH = importlib.util.find_spec("numba") is None
+RESEARCH = ("duckdb", "numba", "numpy", "pyarrow")
+WITHOUT_RESEARCH = any(importlib.util.find_spec(name) is None for name in RESEARCH)
 """The extra is a part of the extra ``test``; an environment that was made before may lack it."""
 if WITHOUT_RESEARCH and os.environ.get("CI", "").lower() == "true":
     raise pytest.UsageError("CI=true and the extra research is not installed: pip -e '.[test]'")
@@ -59,6 +60,9 @@ WITHOUT_TUI = importlib.util.find_spec("textual") is None
 if WITHOUT_TUI and os.environ.get("CI", "").lower() == "true":
     raise pytest.UsageError("CI=true and the extra tui is not installed: pip -e '.[test]'")
 collect_ignore_glob += ["*/test_top*.py"] if WITHOUT_TUI else []
+
+if importlib.util.find_spec("matplotlib") is None and os.environ.get("CI", "").lower() == "true":
+    raise pytest.UsageError("CI=true and the extra plot is not installed: pip -e '.[test]'")
 
 
 GROUPS = {

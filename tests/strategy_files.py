@@ -58,7 +58,7 @@ def write_config(folder: Path, *strategies: str, more: str = "") -> str:
     venues = "".join(
         f'[venues.{name}]\ninstruments = ["BTC/USDT", "ETH/USDT"]\n'
         for name in ("binance", "kraken")
-    )  # tidy-ok: real adapters
+    )
     tables = "".join(f"[[strategies]]\n{text}\n" for text in strategies)
     path.write_text(f"{more}\n{venues}{tables}", encoding="utf-8")
     return str(path)

@@ -133,7 +133,7 @@ def identity_of(run: Backtest, terms: BacktestConfig, data: list[dict[str, Any]]
         "seed": terms.seed,
         "code": code_hash(),
         "versions": {
-            "python": platform.python_version(),  # tidy-ok: part of the identity of a run
+            "python": platform.python_version(),
             "msgspec": msgspec.__version__,
         },
     }

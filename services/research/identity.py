@@ -30,7 +30,7 @@ def code_hash() -> str:
 def versions() -> dict[str, str]:
     """Return the versions of what computes."""
     return {
-        "python": platform.python_version(),  # tidy-ok: part of the identity of a run
+        "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": numba.__version__,
         "llvmlite": llvmlite.__version__,

@@ -81,7 +81,7 @@ class SavedShards:
         observer: Observer,
         *,
         interval_s: float,
-    ) -> None:  # tidy-ok: it stands between engine, bus and stream
+    ) -> None:
         self._service, self._stream, self._engine = service, stream, engine
         self._bus, self._clock, self._observer = bus, clock, observer
         self._interval_s = interval_s

@@ -99,8 +99,12 @@ def test_an_answer_that_is_none_is_one_line_and_nothing_is_written(tmp_path: Pat
 def test_nobody_to_ask_is_said(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "services.cli.main", "init"],
-        cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2
     assert done.stderr == "arb: no terminal to ask on; give --yes, or --answers FILE\n"
 
@@ -109,8 +113,12 @@ def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     asking = subprocess.Popen(
         [sys.executable, "-m", "services.cli.main", "init"],
-        cwd=tmp_path, env=environment(), stdin=theirs, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment(),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     os.write(ours, b"kraken gateio\nETH, SOL\n\n200\n\n\n\n")
     out, _ = asking.communicate(timeout=60)
     os.close(ours)

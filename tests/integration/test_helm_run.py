@@ -125,8 +125,9 @@ def contents(volume: Object, objects: list[Object], place: Path) -> dict[str, st
     if "secret" in volume:
         service = volume["secret"]["secretName"].removeprefix("arbstream-")
         folder = place / "run" / "secrets" / service
-        return {each["path"]: (folder / each["key"]).read_text()
-                for each in volume["secret"]["items"]}  # fmt: skip
+        return {
+            each["path"]: (folder / each["key"]).read_text() for each in volume["secret"]["items"]
+        }
     if "configMap" in volume:
         if volume["configMap"]["name"] == "redis-ca":
             return {"ca.crt": (place / "ca.crt").read_text()}

@@ -639,9 +639,7 @@ def test_a_host_that_cannot_be_read_is_asked_again() -> None:
 def test_this_machine_is_read() -> None:
     told = read_host()
     assert 0 < told.figures["memory_available_bytes"] <= told.figures["memory_bytes"]
-    assert told.by_label["cpu_s"].keys() == {
-        "user", "system", "iowait", "steal", "idle", "other"
-    }  # fmt: skip
+    assert told.by_label["cpu_s"].keys() == {"user", "system", "iowait", "steal", "idle", "other"}
     for mount, free in told.by_label["disk_free_bytes"].items():
         assert 0 <= free <= told.by_label["disk_bytes"][mount]
     assert all(0 <= ratio <= 1 for ratio in told.by_label["pressure"].values())

@@ -118,8 +118,13 @@ def test_keys_of_traded_venues_go_to_who_trades(rendered: dict[str, list[Object]
     whole = deployments(rendered["whole"])
     keys = {f"{venue}_api_{part}" for venue in ("alpha", "beta_1") for part in ("key", "secret")}
     for spec in ALL_SERVICES:
-        held = {secret for name, each in whole.items() if service_of(each) == spec.name
-                for secret in secret_keys_of(each) if "_api_" in secret}  # fmt: skip
+        held = {
+            secret
+            for name, each in whole.items()
+            if service_of(each) == spec.name
+            for secret in secret_keys_of(each)
+            if "_api_" in secret
+        }
         assert held == (keys if spec.holds_secrets else set()), spec.name
     paper = deployments(rendered["default"])["arb-arbstream-executor"]
     assert secret_keys_of(paper) == {"redis_password", "plan_key", "command_key"}
@@ -134,9 +139,12 @@ def test_what_a_service_alone_is_given(rendered: dict[str, list[Object]]) -> Non
     dashboard = environment_of(whole["arb-arbstream-dashboard"])
     assert dashboard["ARB_DASHBOARD_REDIS_USERNAME"] == "operator"
     assert dashboard["ARB_DASHBOARD_ALLOWED_HOSTS"] == "arb.example.com"
-    secrets = {volume["secret"]["secretName"] for name in ("risk", "executor")
-               for volume in pod_of(whole[f"arb-arbstream-{name}"])["volumes"]
-               if volume["name"] == "secret"}  # fmt: skip
+    secrets = {
+        volume["secret"]["secretName"]
+        for name in ("risk", "executor")
+        for volume in pod_of(whole[f"arb-arbstream-{name}"])["volumes"]
+        if volume["name"] == "secret"
+    }
     assert secrets == {"keys-of-risk", "arbstream-executor"}
     said = notes(WHOLE)
     assert "keys-of-risk: command_key, plan_key, redis_password" in said
@@ -148,8 +156,11 @@ def test_live_trading_is_not_on_by_default(rendered: dict[str, list[Object]]) ->
         assert "yes-trade-real-money" not in json.dumps(rendered[case])
         (config,) = of_kind(rendered[case], "ConfigMap")
         assert parse_config(config["data"]["arb.toml"], "arb.toml").executor.mode == "paper"
-    live = [name for name, each in deployments(rendered["whole"]).items()
-            if "ARB_LIVE_TRADING" in environment_of(each)]  # fmt: skip
+    live = [
+        name
+        for name, each in deployments(rendered["whole"]).items()
+        if "ARB_LIVE_TRADING" in environment_of(each)
+    ]
     assert live == ["arb-arbstream-executor"]
 
 
